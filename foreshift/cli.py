@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command line: reads the arguments, calls the subcommand, and turns refusals into one sentence."""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from config.errors import Refusal
+from foreshift import __version__
+
+REFUSED = 2
+INTERRUPTED = 128 + 2  # 128 + SIGINT, as a shell reports it
+
+# What the surroundings can deny to a program that is right: these become a sentence, any other OSError is a bug.
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one sentence, like every other refusal."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise Refusal(f"{message} (see `{self.prog} --help`)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="foreshift", description="Sparsity predictors of transformer accelerators, as hardware.")
+    parser.add_argument("--version", action="version", version=f"foreshift {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    verilog = commands.add_parser("verilog", help="write the synthesizable Verilog and a JSON sidecar per unit")
+    verilog.add_argument("--output", type=Path, default=Path("build/rtl"), help="folder to write to (%(default)s)")
+    verilog.add_argument("--preset", default="all", metavar="NAME", help="preset to write, or all (%(default)s)")
+    verilog.set_defaults(module="foreshift.verilog")
+
+    demo = commands.add_parser("demo", help="predict a sentence's attention in RTL simulation and draw it")
+    demo.add_argument("--text", default=os.environ.get("TEXT"), help="the sentence (else $TEXT, else one is given)")
+    demo.set_defaults(module="foreshift.demo")
+
+    synth = commands.add_parser("synth", help="area, timing and energy of every array on the 45 nm library")
+    synth.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    synth.set_defaults(module="foreshift.synthesis")
+
+    report = commands.add_parser("report", help="write the report pages from the figures that were measured")
+    report.set_defaults(module="foreshift.report")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0: done. 2: refused, with one sentence on stderr. 130: interrupted from the keyboard. A traceback is a bug.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        # Imported by name and late: `verilog` must start without the simulator, the model and torch.
+        importlib.import_module(args.module).run(args)
+    except Refusal as refusal:
+        print(f"foreshift: {refusal}", file=sys.stderr)
+        return REFUSED
+    except OSError as error:
+        if error.errno not in _DENIED:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"foreshift: cannot write or read {where}{error.strerror}; make it accessible, or choose another folder.",
+              file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("foreshift: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
