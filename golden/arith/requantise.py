@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requantiser: a wide accumulator back to int8."""
+
+from config.errors import require
+from config.requantise import MAX_SHIFT, MIN_SHIFT, MUL_BITS, OUTPUT_BITS
+from golden.arrays import Array, namespace
+
+_ACC_LIMIT = 2 ** (63 - MUL_BITS - 1)
+
+
+def requantise(acc: Array, mul: int, shift: int, bits: int = OUTPUT_BITS) -> Array:
+    """clip((acc·mul + 2^(shift-1)) >> shift) to `bits` bits of two's complement, rounding half up; int64.
+
+    acc: any shape, integers below 2^46 in magnitude; mul: unsigned 16 bit; shift: 1 to 40. Raises `Refusal` for other
+    values.
+    """
+    xp = namespace(acc)
+    require(bool(xp.isdtype(acc.dtype, "integral")), f"acc must hold integers, not {acc.dtype}; quantise it first.")
+    require(
+        0 <= mul < 1 << MUL_BITS,
+        f"mul must be in [0, {(1 << MUL_BITS) - 1}], not {mul}; choose a larger shift for a larger factor.",
+    )
+    require(
+        MIN_SHIFT <= shift <= MAX_SHIFT,
+        f"shift must be in [{MIN_SHIFT}, {MAX_SHIFT}], not {shift}; move the difference into mul.",
+    )
+    acc = xp.astype(acc, xp.int64)
+    if 0 not in acc.shape:
+        largest = max(abs(int(xp.min(acc))), abs(int(xp.max(acc))))
+        require(largest < _ACC_LIMIT, f"acc must be below 2^46 in magnitude, not {largest}; scale it down first.")
+    rounded = (acc * mul + (1 << (shift - 1))) >> shift
+    return xp.clip(rounded, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)

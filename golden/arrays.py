@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the golden functions share: integers of either array library, range checks, exact matrix products."""
+
+from typing import Any
+
+import array_api_compat
+
+from config.errors import require
+
+Array = Any
+"""A NumPy array or a torch tensor."""
+
+_EXACT_FLOAT64 = 2**53
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array library that the arguments belong to; mixing libraries raises TypeError."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def signed_integers(x: Array, bits: int, name: str = "x") -> Array:
+    """`x` as int64, after checking that every element is an integer that fits in `bits` bits of two's complement."""
+    xp = namespace(x)
+    require(
+        bool(xp.isdtype(x.dtype, "integral")),
+        f"{name} must hold integers, not {x.dtype}; quantise it first.",
+    )
+    x = xp.astype(x, xp.int64)
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    if 0 not in x.shape:
+        smallest, largest = int(xp.min(x)), int(xp.max(x))
+        require(
+            low <= smallest and largest <= high,
+            f"{name} must lie in [{low}, {high}], not in [{smallest}, {largest}]; requantise it to {bits} bits.",
+        )
+    return x
+
+
+def leading_one(magnitude: Array, bits: int) -> Array:
+    """floor(log2) of integers 0 to 2^bits - 1, as int64; 0 for 0."""
+    xp = namespace(magnitude)
+    position = xp.zeros_like(magnitude, dtype=xp.int64)
+    for k in range(1, bits):
+        position = position + xp.astype(magnitude >= (1 << k), xp.int64)
+    return position
+
+
+def matmul_transposed(x: Array, w: Array, largest_product: int) -> Array:
+    """x [T, D] times the transpose of w [N, D], exact, as int64 [T, N].
+
+    Runs in float64, which every device multiplies fast and which is exact as long as D·largest_product < 2^53.
+    """
+    xp = namespace(x, w)
+    require(
+        x.ndim == 2 and w.ndim == 2 and x.shape[1] == w.shape[1],
+        f"x and w must be [T, D] and [N, D] with the same D, not {tuple(x.shape)} and {tuple(w.shape)}; "
+        "cut or pad them to one depth.",
+    )
+    require(
+        x.shape[1] * largest_product < _EXACT_FLOAT64,
+        f"D must be below {_EXACT_FLOAT64 // largest_product} for an exact sum, not {x.shape[1]}; split the depth.",
+    )
+    product = xp.matmul(xp.astype(x, xp.float64), xp.astype(w, xp.float64).T)
+    return xp.astype(product, xp.int64)
