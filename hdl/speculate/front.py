@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Front of the dot-product array: takes weights and x in turn, decodes x, and keeps the control of every stage."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.array import ArrayConfig
+from hdl.speculate.lanes import lane_of
+from hdl.speculate.layouts import beat_layout, control_layout, tag_layout
+
+
+class Front(wiring.Component):
+    """Sequencer and broadcast register of the array.
+
+    Parameters
+    ----------
+    config: the array's configuration. stages: register stages of a row.
+
+    Members
+    -------
+    w: In, stream; only its handshake is used here, the codes go to the rows directly.
+    x: In, stream of `beat_layout`.
+    advance: In, 1. The pipeline moves at the end of this cycle.
+    load: Out, one bit per row: take the weights.
+    multiples: Out, what the rows' lanes work on: registered, and still while no beat comes.
+    control: Out, `control_layout`: see `Row`.
+    fetch, done: Out, `tag_layout`: the beat whose partial sum must be read now, and the one whose total stands.
+    """
+
+    def __init__(self, config: ArrayConfig, *, stages: int):
+        self._config = config
+        self._lane = lane_of(config.system)
+        self._stages = stages
+        super().__init__(
+            {
+                "w": In(stream.Signature(data.ArrayLayout(self._lane.w_code, config.lanes))),
+                "x": In(stream.Signature(beat_layout(config))),
+                "advance": In(1),
+                "load": Out(config.rows),
+                "multiples": Out(data.ArrayLayout(self._lane.multiples, config.lanes)),
+                "control": Out(control_layout(stages)),
+                "fetch": Out(tag_layout(config)),
+                "done": Out(tag_layout(config)),
+            }
+        )
+
+    @property
+    def config(self) -> ArrayConfig:
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        entering = Signal(tag_layout(self._config))
+        self._sequence(m, entering)
+        self._broadcast(m, entering)
+        self._control(m, entering)
+        return m
+
+    def _sequence(self, m: Module, entering: data.View) -> None:
+        """Rows of weights, then beats, in turn; `entering` describes what enters the pipeline in this cycle."""
+        row = Signal(range(self._config.rows))
+        beat = Signal(entering.beat.shape())
+        w_fire, x_fire = Signal(), Signal()
+        x = self.x.payload
+        m.d.comb += [w_fire.eq(self.w.valid & self.w.ready), x_fire.eq(self.x.valid & self.x.ready)]
+        with m.FSM():
+            with m.State("LOAD"):
+                last_row = row == self._config.rows - 1
+                m.d.comb += [
+                    self.w.ready.eq(self.advance),
+                    self.load.eq(Cat(w_fire & (row == i) for i in range(self._config.rows))),
+                    entering.valid.eq(w_fire & last_row),
+                    entering.offset.eq(1),
+                ]
+                with m.If(w_fire):
+                    m.d.sync += row.eq(row + 1)
+                    with m.If(last_row):
+                        m.d.sync += [row.eq(0), beat.eq(0)]
+                        # One row loads so quickly that a one-beat tile would read the sum that is still being written.
+                        m.next = "SETTLE" if self._config.rows == 1 else "STREAM"
+            with m.State("SETTLE"):
+                with m.If(self.advance):
+                    m.next = "STREAM"
+            with m.State("STREAM"):
+                m.d.comb += [
+                    self.x.ready.eq(self.advance),
+                    entering.valid.eq(x_fire),
+                    entering.clear.eq(x.clear),
+                    entering.emit.eq(x.emit),
+                    entering.last.eq(x.last),
+                    entering.beat.eq(beat),
+                ]
+                with m.If(x_fire):
+                    m.d.sync += beat.eq(beat + 1)
+                    with m.If(x.last):
+                        m.next = "LOAD"
+
+    def _broadcast(self, m: Module, entering: data.View) -> None:
+        for code, held in zip(self.x.payload.code, self.multiples, strict=True):
+            decoded = Signal(held.shape())
+            self._lane.decode(m, code, decoded)
+            with m.If(entering.valid & self.advance):
+                m.d.sync += held.eq(decoded.as_value() & ~entering.offset.replicate(len(decoded.as_value())))
+
+    def _control(self, m: Module, entering: data.View) -> None:
+        """tags[0] describes the broadcast register, tags[i + 1] the row's register stage i."""
+        tags = [Signal(tag_layout(self._config), name=f"tag{i}") for i in range(self._stages + 1)]
+        with m.If(self.advance):
+            for tag, source in zip(tags, [entering, *tags], strict=False):
+                m.d.sync += tag.valid.eq(source.valid)
+                with m.If(source.valid):
+                    m.d.sync += [tag[name].eq(source[name]) for name in ("offset", "clear", "emit", "last", "beat")]
+            # The offset stays behind in the sum stage.
+            m.d.sync += tags[-2].valid.eq(tags[-3].valid & ~tags[-3].offset)
+        m.d.comb += [
+            self.control.enable.eq(Cat(self.advance & tag.valid for tag in tags[:-1])),
+            self.control.offset.eq(tags[-3].offset),
+            self.control.clear.eq(tags[-2].clear),
+            self.fetch.eq(tags[-3]),
+            self.fetch.valid.eq(tags[-3].valid & ~tags[-3].offset),
+            self.done.eq(tags[-1]),
+        ]
