@@ -65,8 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in _DENIED:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"foreshift: cannot write or read {where}{error.strerror}; make it accessible, or choose another folder.",
-              file=sys.stderr)
+        print(
+            f"foreshift: cannot write or read {where}{error.strerror}; make it accessible, or choose another folder.",
+            file=sys.stderr,
+        )
         return REFUSED
     except KeyboardInterrupt:
         print("foreshift: interrupted", file=sys.stderr)

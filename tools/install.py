@@ -15,9 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from supported import refuse  # first: ends the run under a Python that could not read the rest
-
 import system
+from supported import refuse
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -38,7 +37,9 @@ def make_venv() -> None:
     shutil.rmtree(VENV, ignore_errors=True)
     # The interpreter itself, should this one run in the environment that was just removed.
     interpreter = getattr(sys, "_base_executable", sys.executable)
-    done = subprocess.run([interpreter, "-m", "venv", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        [interpreter, "-m", "venv", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode:
         print(done.stdout, file=sys.stderr)
         refuse(f"{interpreter} could not make a virtual environment in {VENV} (its message is above).")

@@ -17,11 +17,11 @@ def refusal(version, executable):  # type: ignore[no-untyped-def]
     """The sentence about this (major, minor, micro), or an empty one if it is supported."""
     if OLDEST <= tuple(version[:2]) <= NEWEST:
         return ""
-    return "Python {}.{} to {}.{} is needed, but {} is {}.{}.{}: {}, then run `make PYTHON=python3.{} ...`.".format(
-        *OLDEST, *NEWEST, executable, *version[:3],
-        "install a supported one beside it (Debian, Ubuntu: apt-get install python3.11 or later; elsewhere: python.org)",
-        OLDEST[1] if tuple(version[:2]) < OLDEST else NEWEST[1],
-    )
+    wanted = "python{}.{}".format(*(OLDEST if tuple(version[:2]) < OLDEST else NEWEST))
+    return (
+        "Python {}.{} to {}.{} is needed, but {} is {}.{}.{}: install another beside it "
+        "(Debian, Ubuntu: `apt-get install {}`; else python.org) and run `make PYTHON={} ...`."
+    ).format(*OLDEST, *NEWEST, executable, *version[:3], wanted, wanted)
 
 
 _SENTENCE = refusal(sys.version_info, sys.executable)

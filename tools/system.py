@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 from supported import refuse
@@ -28,25 +29,37 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_GXX = 10  # the first with the coroutines of C++20, which Verilator's --timing code is made of
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
+Missing = Callable[[], dict[str, str]]  # what is missing now, each with the Debian package that brings it
+
 
 def missing_venv() -> dict[str, str]:
-    """What a virtual environment lacks here, each with the Debian package that brings it."""
+    """What a virtual environment lacks here."""
     if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"):
         return {}
     return {"Python's venv module": f"{PYTHON}-venv"}
 
 
 def missing_sim() -> dict[str, str]:
-    """What building a simulation lacks here, each with the Debian package that brings it."""
-    lacking = {tool: tool for tool in ("g++", "make", "perl") if not shutil.which(tool)}
+    """What building a simulation lacks here."""
+    lacking = {tool: tool for tool in ("g++", "make") if not shutil.which(tool)}
+    if not has_perl():
+        lacking["perl with its modules"] = "perl"
     if not has_shared_python():
         lacking[f"the shared library of {PYTHON}"] = f"lib{PYTHON}"
     return lacking
 
 
 def missing_timing() -> dict[str, str]:
-    """What timing analysis lacks here, with the Debian package that brings it."""
+    """What timing analysis lacks here."""
     return {} if shutil.which("sta") else {"OpenSTA (`sta`)": "opensta"}
+
+
+def has_perl() -> bool:
+    """Whether the perl that Verilator is started by has its modules, which Debian's bare perl-base lacks."""
+    return (
+        bool(shutil.which("perl"))
+        and subprocess.run(["perl", "-MPod::Usage", "-e1"], capture_output=True).returncode == 0
+    )
 
 
 def has_shared_python() -> bool:
@@ -78,18 +91,33 @@ def check_sim() -> None:
         )
 
 
-def apt_install(packages: list[str]) -> str:
-    """Install Debian packages, fetching the package lists only if it does not work without; the error, if any."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
-    install = [*apt, "install", "-y", "--no-install-recommends", *packages]
-    for command in (install, [*apt, "update"], install):
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        if command is install and done.returncode == 0:
-            return ""
-    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else f"exit status {done.returncode}"
+def apt_get(*arguments: str) -> str:
+    """Run apt-get without questions; the last line it said."""
+    done = subprocess.run(
+        ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *arguments],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return (done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
+
+
+def apt_install(missing: Missing) -> None:
+    """Install the packages of what is missing, fetching the package lists only if it does not work without.
+
+    Judged by what is missing afterwards, not by the exit status: without lists, apt-get takes the + of g++ for an
+    operator, installs nothing and is content.
+    """
+    packages = list(missing().values())
+    print(f"set-up: installing {', '.join(packages)} with apt-get", flush=True)
+    said = apt_get("install", "-y", "--no-install-recommends", *packages)
+    if missing():
+        apt_get("update")
+        said = apt_get("install", "-y", "--no-install-recommends", *packages)
+    if missing():
+        print(f"set-up: apt-get said: {said}", file=sys.stderr)
 
 
 def sentence(purpose: str, lacking: dict[str, str]) -> str:
@@ -97,23 +125,21 @@ def sentence(purpose: str, lacking: dict[str, str]) -> str:
     verb = "is" if len(lacking) == 1 else "are"
     text = f"{purpose} needs {' and '.join(lacking)}, which {verb} missing here: "
     if f"lib{PYTHON}" in lacking.values() and sys.base_prefix != "/usr":
-        return text + f"{sys.base_prefix} was built without --enable-shared; use the system's Python (`make PYTHON=/usr/bin/python3`)."
+        return text + (
+            f"the one in {sys.base_prefix} was built without --enable-shared; run `make distclean`, then make again "
+            "with another (`make PYTHON=/usr/bin/python3 ...`)."
+        )
     if shutil.which("apt-get"):
         sudo = "" if os.geteuid() == 0 else "sudo "
         return text + f"install with `{sudo}apt-get install -y {' '.join(lacking.values())}` and run make again."
     return text + "install with the system's package manager and run make again."
 
 
-def provide(purpose: str, missing, *, warn_only: bool = False) -> None:  # type: ignore[no-untyped-def]
+def provide(purpose: str, missing: Missing, warn_only: bool = False) -> None:
     """Install what `missing()` names if that can be done from here, else say so (and stop, unless `warn_only`)."""
+    if missing() and os.geteuid() == 0 and shutil.which("apt-get"):
+        apt_install(missing)
     lacking = missing()
-    if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = list(lacking.values())
-        print(f"set-up: installing {', '.join(packages)} with apt-get", flush=True)
-        error = apt_install(packages)
-        lacking = missing()
-        if lacking and error:
-            print(f"set-up: apt-get said: {error}", file=sys.stderr)
     if lacking and warn_only:
         print("set-up: warning: " + sentence(purpose, lacking), file=sys.stderr)
     elif lacking:
