@@ -53,7 +53,12 @@ def pip(*arguments: str) -> None:
     environment = {name: value for name, value in environment.items() if name not in ("PIP_TARGET", "PIP_PREFIX")}
     command = [str(VENV / "bin/python"), "-P", "-m", "pip", "-qq", "--no-input", "--disable-pip-version-check"]
     command += ["install", "--no-deps", "--only-binary", ":all:", *arguments]
-    if subprocess.run(command, cwd=ROOT, env=environment).returncode:
+    # Shown only on failure: an index that cannot be reached is no matter as long as another one can.
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        print(done.stdout, end="", file=sys.stderr)
         refuse(
             "pip could not install the packages (its message is above): check the connection to the package index "
             "(PIP_INDEX_URL, PIP_FIND_LINKS and PIP_CERT are honoured) and the free space, and run make again."

@@ -122,8 +122,9 @@ def apt_install(missing: Missing) -> None:
 
 def sentence(purpose: str, lacking: dict[str, str]) -> str:
     """What is missing, and the command that installs it."""
-    verb = "is" if len(lacking) == 1 else "are"
-    text = f"{purpose} needs {' and '.join(lacking)}, which {verb} missing here: "
+    *some, last = lacking
+    names, verb = (f"{', '.join(some)} and {last}", "are") if some else (last, "is")
+    text = f"{purpose} needs {names}, which {verb} missing here: "
     if f"lib{PYTHON}" in lacking.values() and sys.base_prefix != "/usr":
         return text + (
             f"the one in {sys.base_prefix} was built without --enable-shared; run `make distclean`, then make again "
