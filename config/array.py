@@ -71,6 +71,7 @@ class ArrayConfig:
     lanes: terms of a dot product summed in one cycle, 1 to 256.
     depth: x beats that one set of weights serves while sums run over several tiles: accumulators per row, 1 to 4096.
     terms: longest dot product in terms, `lanes` to 8192; it sets the accumulator's width.
+    booth: int8 and int4 only: products stay unfinished, as Booth's partial products, until the array's compressor.
 
     Raises `Refusal` for anything else.
     """
@@ -80,6 +81,7 @@ class ArrayConfig:
     lanes: int = 64
     depth: int = 128
     terms: int = 1024
+    booth: bool = False
 
     def __post_init__(self) -> None:
         _require_range("rows", self.rows, 1, MAX_ROWS)
@@ -91,15 +93,16 @@ class ArrayConfig:
             f"terms must be at least lanes = {self.lanes}, not {self.terms}; raise terms or use fewer lanes.",
         )
 
+        require(
+            not self.booth or self.system.name in ("int8", "int4"),
+            f"booth applies to int8 and int4 only, not to {self.system.name!r}; leave it out.",
+        )
+
     @property
     def name(self) -> str:
         """Name of the array's top module."""
-        return f"{self.system.name}_dot_{self.rows}x{self.lanes}"
-
-    @property
-    def sum_bits(self) -> int:
-        """Bits of one cycle's sum over all lanes, signed."""
-        return signed_bits(self.lanes * self.system.product_magnitude)
+        booth = "_booth" if self.booth else ""
+        return f"{self.system.name}{booth}_dot_{self.rows}x{self.lanes}"
 
     @property
     def acc_bits(self) -> int:

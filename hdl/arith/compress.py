@@ -3,7 +3,7 @@
 
     words   ▓▓▓▓▓▓▓▓▓      a carry-save adder turns three words into two (sum and carry) in the time of one full adder,
     level 1 ▓▓▓▓▓▓         so n words need about log1.5(n/2) levels; one carry-propagating adder ends the tree.
-    level 2 ▓▓▓▓           Registers stand after the levels named in `cuts`, and behind the tree.
+    level 2 ▓▓▓▓           Registers stand after the levels named in `cuts`.
     …       ▓▓
 """
 
@@ -30,6 +30,11 @@ class Word:
         return self.column + self.bits
 
 
+def words_layout(words: Sequence[Word]) -> data.StructLayout:
+    """The words beside each other, as fields "0", "1", …"""
+    return data.StructLayout({str(i): unsigned(word.bits) for i, word in enumerate(words)})
+
+
 def levels(count: int) -> int:
     """Carry-save levels that take `count` words to two."""
     done = 0
@@ -40,9 +45,14 @@ def levels(count: int) -> int:
 
 
 def cuts(count: int, first: int, later: int) -> tuple[int, ...]:
-    """Levels behind which registers stand: `first` levels in the first stage, at most `later` in each one after it."""
-    require(first >= 0 and later >= 1, f"stages must hold first >= 0 and later >= 1 levels, not {first} and {later}.")
-    return tuple(range(first, levels(count), later)) if levels(count) > first else ()
+    """Levels behind which registers stand, the last of them behind the tree: at most `first` levels in the first stage,
+    at most `later` in each one after it."""
+    require(
+        first >= 0 and later >= 1,
+        f"stages must hold first >= 0 and later >= 1 levels, not {first} and {later}; raise them.",
+    )
+    total = levels(count)
+    return (*range(first, total, later), total)
 
 
 def _add_carry_save(m: Module, words: list[tuple[Word, Value]], end: int) -> list[tuple[Word, Value]]:
@@ -70,12 +80,13 @@ class CarrySaveTree(wiring.Component):
 
     Parameters
     ----------
-    words: the words; `bits`: width of the sum; `cuts`: levels behind which registers stand (see `cuts()`).
+    words: the words; `bits`: width of the sum; `cuts`: levels behind which registers stand, 0 for the words themselves,
+    `levels(len(words))` for the pair.
 
     Members
     -------
-    i: In, an array-like struct: `i["0"]`, `i["1"]`, … one unsigned word each.
-    enable: In, one bit per register stage: len(cuts) + 1. A stage keeps its content while its bit is 0.
+    i: In, `words_layout(words)`.
+    enable: In, one bit per register stage; a stage keeps its content while its bit is 0. Absent without stages.
     o: Out, two words of `bits` bits. Valid `latency` cycles after `i`; a sum enters every cycle.
     """
 
@@ -85,16 +96,15 @@ class CarrySaveTree(wiring.Component):
             all(word.bits >= 1 and 0 <= word.column < bits for word in words),
             f"every word must have bits and begin below column {bits}, the width of the sum; widen the sum.",
         )
+        require(
+            all(0 <= cut <= levels(len(words)) for cut in cuts) and len(set(cuts)) == len(cuts),
+            f"cuts must be different levels from 0 to {levels(len(words))}, not {tuple(cuts)}; drop the others.",
+        )
         self._words = tuple(words)
         self._bits = bits
         self._cuts = tuple(cuts)
-        super().__init__(
-            {
-                "i": In(data.StructLayout({str(i): unsigned(word.bits) for i, word in enumerate(words)})),
-                "enable": In(self.latency),
-                "o": Out(data.ArrayLayout(bits, 2)),
-            }
-        )
+        enable = {"enable": In(len(cuts))} if cuts else {}
+        super().__init__({"i": In(words_layout(words)), **enable, "o": Out(data.ArrayLayout(bits, 2))})
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -111,7 +121,7 @@ class CarrySaveTree(wiring.Component):
     @property
     def latency(self) -> int:
         """Register stages from `i` to `o`."""
-        return len(self._cuts) + 1
+        return len(self._cuts)
 
     def elaborate(self, platform):
         m = Module()
@@ -123,7 +133,7 @@ class CarrySaveTree(wiring.Component):
             if level in self._cuts:
                 words = self._register(m, words, self.enable[stage])
                 stage += 1
-        for (word, value), o in zip(self._register(m, words, self.enable[stage]), self.o, strict=False):
+        for (word, value), o in zip(words, self.o, strict=False):
             m.d.comb += o.eq(Cat(Const(0, word.column), value))
         return m
 

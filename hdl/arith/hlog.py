@@ -125,15 +125,16 @@ class HLogMultiples(wiring.Component):
         return m
 
 
-def hlog_place(once: Value, thrice: Value, code: Value, coding: HLogFormat) -> Value:
+def hlog_place(m: Module, once: Value, thrice: Value, code: Value, coding: HLogFormat) -> Value:
     """`shift.place` of an HLog level X, given as X and 3X, under an HLog code: 2n bits.
 
     A weight is 2^k or 1.5·2^k, so the product is (2X or 3X) << k, halved. Halving drops a bit that says nothing:
     k = 0 comes with 2X only.
     """
     zero = code.half & (code.exponent == 0)
-    word = Mux(code.half, thrice.as_unsigned(), Cat(Const(0, 1), once))
-    return place(word, code.sign, code.exponent, zero, coding.bits - 1)[1:]
+    word = Signal(coding.bits + 2)
+    m.d.comb += word.eq(Mux(code.half, thrice.as_unsigned(), Cat(Const(0, 1), once)))
+    return place(m, word, code.sign, code.exponent, zero, coding.bits - 1)[1:]
 
 
 class HLogProduct(wiring.Component):
@@ -165,8 +166,8 @@ class HLogProduct(wiring.Component):
         m.d.comb += [
             multiples.i.eq(self.x),
             self.o.eq(
-                hlog_place(multiples.once, multiples.thrice, self.w, self._coding)
-                - hlog_place(*nothing, self.w, self._coding)
+                hlog_place(m, multiples.once, multiples.thrice, self.w, self._coding)
+                - hlog_place(m, *nothing, self.w, self._coding)
             ),
         ]
         return m

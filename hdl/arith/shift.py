@@ -10,7 +10,7 @@ form that costs an XOR and a shift for the word, and everything that depends on 
 places and subtracts the sum of its offsets once, instead of a sign extension and a carry in every lane.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,27 +18,32 @@ from config.formats import LeadingOneFormat
 from hdl.arith import leading_one
 
 
-def place(word: Value, sign: Value, shift: Value, zero: Value, reach: int) -> Value:
+def place(m: Module, word: Value, sign: Value, shift: Value, zero: Value, reach: int) -> Value:
     """(word ^ sign, top bit inverted) << shift, or 0 if `zero`; unsigned, len(word) + reach bits.
 
     `reach` is the largest value that `shift` takes.
     """
-    flipped = word.as_unsigned() ^ Cat(sign.replicate(len(word) - 1), ~sign)
+    current = Signal(len(word), name="flipped")
+    m.d.comb += current.eq(word.as_unsigned() ^ Cat(sign.replicate(len(word) - 1), ~sign))
     for stage in range(len(shift) - 1):
-        step = 1 << stage
-        flipped = Mux(shift[stage], Cat(Const(0, step), flipped), flipped)
+        moved = Signal(len(current) + (1 << stage), name=f"moved{stage}")
+        m.d.comb += moved.eq(Mux(shift[stage], Cat(Const(0, 1 << stage), current), current))
+        current = moved
     # Zero closes both ways through the last stage: two gates a lane instead of one a bit.
     last = len(shift) - 1
     width = len(word) + reach
-    far, near = shift[last] & ~zero, ~shift[last] & ~zero
-    moved = Cat(Const(0, 1 << last), flipped)[:width]
-    return (moved & far.replicate(width)) | (flipped & near.replicate(width))[:width]
+    near, far = Signal(width), Signal(width)
+    m.d.comb += [
+        near.eq(Mux(~shift[last] & ~zero, current, 0)),
+        far.eq(Mux(shift[last] & ~zero, Cat(Const(0, 1 << last), current), 0)),
+    ]
+    return near | far
 
 
-def leading_one_place(word: Value, code: Value, coding: LeadingOneFormat) -> Value:
+def leading_one_place(m: Module, word: Value, code: Value, coding: LeadingOneFormat) -> Value:
     """`place` of a signed word under a leading-one code: len(word) + n - 1 bits."""
     zero = code.as_value() == coding.zero_code
-    return place(word, code.sign, code.position, zero, coding.bits - 1)
+    return place(m, word, code.sign, code.position, zero, coding.bits - 1)
 
 
 class ShiftProduct(wiring.Component):
@@ -73,6 +78,6 @@ class ShiftProduct(wiring.Component):
         m = Module()
         nothing = Const(0, self.x.shape())
         m.d.comb += self.o.eq(
-            leading_one_place(self.x, self.w, self._coding) - leading_one_place(nothing, self.w, self._coding)
+            leading_one_place(m, self.x, self.w, self._coding) - leading_one_place(m, nothing, self.w, self._coding)
         )
         return m

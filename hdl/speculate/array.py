@@ -18,6 +18,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.array import ArrayConfig
+from hdl.shared import share
 from hdl.speculate.front import Front
 from hdl.speculate.lanes import Lane, lane_of
 from hdl.speculate.layouts import beat_layout, totals_layout
@@ -42,7 +43,7 @@ class DotArray(wiring.Component):
 
     def __init__(self, config: ArrayConfig):
         self._config = config
-        self._lane = lane_of(config.system)
+        self._lane = lane_of(config)
         self._rows = [Row(config) for _ in range(config.rows)]
         super().__init__(
             {
@@ -67,13 +68,14 @@ class DotArray(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.front = front = Front(self._config, stages=self._rows[0].latency)
+        front = Front(self._config, stages=self._rows[0].latency)
+        m.submodules.front = share(front, "front", platform)
         wiring.connect(m, wiring.flipped(self.w), front.w)
         wiring.connect(m, wiring.flipped(self.x), front.x)
         totals = Signal(totals_layout(self._config)["total"].shape)
         psums = self._accumulators(m, front, totals)
         for i, row in enumerate(self._rows):
-            m.submodules[f"row{i}"] = row
+            m.submodules[f"row{i}"] = share(row, "row", platform)
             m.d.comb += [
                 row.load.eq(front.load[i]),
                 row.w.eq(self.w.payload),

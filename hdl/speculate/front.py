@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Front of the dot-product array: takes weights and x in turn, decodes x, and keeps the control of every stage."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.array import ArrayConfig
-from hdl.speculate.lanes import lane_of
+from hdl.shared import share
+from hdl.speculate.lanes import Decoder, lane_of
 from hdl.speculate.layouts import beat_layout, control_layout, tag_layout
 
 
@@ -30,7 +31,7 @@ class Front(wiring.Component):
 
     def __init__(self, config: ArrayConfig, *, stages: int):
         self._config = config
-        self._lane = lane_of(config.system)
+        self._lane = lane_of(config)
         self._stages = stages
         super().__init__(
             {
@@ -53,7 +54,7 @@ class Front(wiring.Component):
         m = Module()
         entering = Signal(tag_layout(self._config))
         self._sequence(m, entering)
-        self._broadcast(m, entering)
+        self._broadcast(m, entering, platform)
         self._control(m, entering)
         return m
 
@@ -72,6 +73,7 @@ class Front(wiring.Component):
                     self.load.eq(Cat(w_fire & (row == i) for i in range(self._config.rows))),
                     entering.valid.eq(w_fire & last_row),
                     entering.offset.eq(1),
+                    entering.clear.eq(1),
                 ]
                 with m.If(w_fire):
                     m.d.sync += row.eq(row + 1)
@@ -96,12 +98,15 @@ class Front(wiring.Component):
                     with m.If(x.last):
                         m.next = "LOAD"
 
-    def _broadcast(self, m: Module, entering: data.View) -> None:
-        for code, held in zip(self.x.payload.code, self.multiples, strict=True):
-            decoded = Signal(held.shape())
-            self._lane.decode(m, code, decoded)
-            with m.If(entering.valid & self.advance):
-                m.d.sync += held.eq(decoded.as_value() & ~entering.offset.replicate(len(decoded.as_value())))
+    def _broadcast(self, m: Module, entering: data.View, platform) -> None:
+        decoded = []
+        for i, code in enumerate(self.x.payload.code):
+            decoder = Decoder(self._lane)
+            m.submodules[f"decoder{i}"] = share(decoder, "decoder", platform)
+            m.d.comb += decoder.i.eq(code)
+            decoded.append(decoder.o)
+        with m.If(entering.valid & self.advance):
+            m.d.sync += self.multiples.eq(Mux(entering.offset, 0, Cat(decoded)))
 
     def _control(self, m: Module, entering: data.View) -> None:
         """tags[0] describes the broadcast register, tags[i + 1] the row's register stage i."""
@@ -111,13 +116,12 @@ class Front(wiring.Component):
                 m.d.sync += tag.valid.eq(source.valid)
                 with m.If(source.valid):
                     m.d.sync += [tag[name].eq(source[name]) for name in ("offset", "clear", "emit", "last", "beat")]
-            # The offset stays behind in the sum stage.
-            m.d.sync += tags[-2].valid.eq(tags[-3].valid & ~tags[-3].offset)
+            # The row keeps the offset for itself.
+            m.d.sync += tags[-1].valid.eq(tags[-2].valid & ~tags[-2].offset)
         m.d.comb += [
             self.control.enable.eq(Cat(self.advance & tag.valid for tag in tags[:-1])),
-            self.control.offset.eq(tags[-3].offset),
+            self.control.offset.eq(tags[-2].offset),
             self.control.clear.eq(tags[-2].clear),
             self.fetch.eq(tags[-3]),
-            self.fetch.valid.eq(tags[-3].valid & ~tags[-3].offset),
             self.done.eq(tags[-1]),
         ]

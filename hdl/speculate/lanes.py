@@ -1,105 +1,108 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a lane of the array is made of in each number system; everything around it is the same for all.
 
-    x code ─► decode, once for all rows ─► multiples ──broadcast──► products ─► unsigned words for the compressor
-                                                       weight code ───┘
+    x code ─► decoder, once for all rows ─► multiples ──broadcast──► product ─► unsigned words for the compressor
+                                                        weight code ───┘
     Σ words(x, w) - Σ words(0, w)  =  x·w              the second sum depends on the weights alone
 """
 
-from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Value, signed, unsigned
-from amaranth.lib import data
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
 
-from config.array import NumberSystem
+from config.array import ArrayConfig, NumberSystem
 from hdl.arith import booth, hlog, leading_one, shift
-from hdl.arith.compress import Word
+from hdl.arith.compress import Word, words_layout
 
 
-class Lane(ABC):
-    """A number system's part of the array.
+@dataclass(frozen=True)
+class Lane:
+    """A number system's part of the array: shapes of the operand codes, what one x is broadcast as, where the words of
+    one product lie, and how many carry-save levels fit in a nanosecond behind the product, in 45 nm."""
 
-    Attributes: `x_code`, `w_code`: shapes of the operand codes; `multiples`: layout of what one x is broadcast as;
-    `words`: where the words of one product lie.
-    """
-
+    system: NumberSystem
     x_code: data.Layout | Shape
     w_code: data.Layout | Shape
     multiples: data.StructLayout
-    words: list[Word]
-
-    @abstractmethod
-    def decode(self, m: Module, code: Value, multiples: data.View) -> None:
-        """Drive `multiples` from an x code, combinationally. The code of zero gives zeros."""
-
-    @abstractmethod
-    def products(self, multiples: data.View, code: Value) -> list[Value]:
-        """The words of the product, one for each of `words`."""
+    words: tuple[Word, ...]
+    levels_behind: int
 
 
-class HLogLane(Lane):
-    """HLog × HLog: X and 3X are broadcast; a lane selects, negates and shifts."""
-
-    def __init__(self, system: NumberSystem):
-        self._coding = system.w
-        bits = system.bits
-        self.x_code = self.w_code = hlog.code_layout(system.w)
-        self.multiples = data.StructLayout({"once": signed(bits + 1), "thrice": signed(bits + 2)})
-        self.words = [Word(2 * bits)]
-
-    def decode(self, m, code, multiples):
-        unit = hlog.HLogMultiples(self._coding)
-        m.submodules += unit
-        m.d.comb += [unit.i.eq(code), multiples.once.eq(unit.once), multiples.thrice.eq(unit.thrice)]
-
-    def products(self, multiples, code):
-        return [hlog.hlog_place(multiples.once, multiples.thrice, code, self._coding)]
-
-
-class LeadingOneLane(Lane):
-    """Leading-one weights: x, as it is (ALOC) or itself cut to its leading one (power of two), negated and shifted."""
-
-    def __init__(self, system: NumberSystem):
-        self._coding = system.w
-        self._x_is_coded = system.x == system.w
-        bits = system.bits
-        self.w_code = leading_one.code_layout(system.w)
-        self.x_code = self.w_code if self._x_is_coded else signed(bits)
-        self.multiples = data.StructLayout({"once": signed(bits)})
-        self.words = [Word(2 * bits - 1)]
-
-    def decode(self, m, code, multiples):
-        if self._x_is_coded:
-            bits = self._coding.bits
-            # The top position is left out: -2^(n-1) is the sign bit alone, and +2^(n-1) is the code of zero.
-            power = Cat(code.position == k for k in range(bits - 1))
-            negative = (~power + 1)[: bits - 1]
-            m.d.comb += multiples.once.eq(Cat(Mux(code.sign, negative, power), code.sign))
-        else:
-            m.d.comb += multiples.once.eq(code)
-
-    def products(self, multiples, code):
-        return [shift.leading_one_place(multiples.once, code, self._coding)]
+def lane_of(config: ArrayConfig) -> Lane:
+    """The lane of an array. Only HLog broadcasts `thrice`; only Booth's partial products are several words."""
+    system = config.system
+    bits = system.x.bits
+    plain = data.StructLayout({"once": signed(bits)})
+    match system.name:
+        case "hlog":
+            code = hlog.code_layout(system.w)
+            multiples = data.StructLayout({"once": signed(bits + 1), "thrice": signed(bits + 2)})
+            return Lane(system, code, code, multiples, (Word(2 * bits),), levels_behind=5)
+        case "aloc" | "pot":
+            code = leading_one.code_layout(system.w)
+            x_code = signed(bits) if system.name == "aloc" else code
+            return Lane(system, x_code, code, plain, (Word(2 * bits - 1),), levels_behind=5)
+    if config.booth:
+        return Lane(system, signed(bits), signed(bits), plain, tuple(booth.words(bits)), levels_behind=6)
+    return Lane(system, signed(bits), signed(bits), plain, (Word(2 * bits),), levels_behind=0 if bits > 4 else 3)
 
 
-class IntegerLane(Lane):
-    """Integer × integer by Booth digits of the stationary weight."""
+class Decoder(wiring.Component):
+    """Multiples of an x code. Combinational; the code of zero gives zeros.
 
-    def __init__(self, system: NumberSystem):
-        bits = system.x.bits
-        self.x_code = signed(bits)
-        self.w_code = unsigned(bits)
-        self.multiples = data.StructLayout({"once": signed(bits)})
-        self.words = booth.words(bits)
+    Members: `i`: In, the lane's `x_code`; `o`: Out, its `multiples`.
+    """
 
-    def decode(self, m, code, multiples):
-        m.d.comb += multiples.once.eq(code)
+    def __init__(self, lane: Lane):
+        self._lane = lane
+        super().__init__({"i": In(lane.x_code), "o": Out(lane.multiples)})
 
-    def products(self, multiples, code):
-        return booth.partials(multiples.once, code)
+    def elaborate(self, platform):
+        m = Module()
+        coding = self._lane.system.x
+        match self._lane.system.name:
+            case "hlog":
+                m.submodules.multiples = unit = hlog.HLogMultiples(coding)
+                m.d.comb += [unit.i.eq(self.i), self.o.once.eq(unit.once), self.o.thrice.eq(unit.thrice)]
+            case "pot":
+                # The top position is left out: -2^(n-1) is the sign bit alone, and +2^(n-1) is the code of zero.
+                power, negative = Signal(coding.bits - 1), Signal(coding.bits - 1)
+                m.d.comb += [
+                    power.eq(Cat(self.i.position == k for k in range(coding.bits - 1))),
+                    negative.eq(~power + 1),
+                    self.o.once.eq(Cat(Mux(self.i.sign, negative, power), self.i.sign).as_signed()),
+                ]
+            case _:
+                m.d.comb += self.o.once.eq(self.i)
+        return m
 
 
-def lane_of(system: NumberSystem) -> Lane:
-    """The lane of a number system."""
-    kinds = {"hlog": HLogLane, "aloc": LeadingOneLane, "pot": LeadingOneLane, "int8": IntegerLane, "int4": IntegerLane}
-    return kinds[system.name](system)
+class Product(wiring.Component):
+    """Words of the product of a broadcast x and a stationary weight. Combinational.
+
+    Members: `x`: In, the lane's `multiples`; `w`: In, its `w_code`; `o`: Out, one unsigned word per entry of `words`.
+    """
+
+    def __init__(self, lane: Lane):
+        self._lane = lane
+        super().__init__({"x": In(lane.multiples), "w": In(lane.w_code), "o": Out(words_layout(lane.words))})
+
+    def elaborate(self, platform):
+        m = Module()
+        coding = self._lane.system.w
+        match self._lane.system.name:
+            case "hlog":
+                words = [hlog.hlog_place(m, self.x.once, self.x.thrice, self.w, coding)]
+            case "aloc" | "pot":
+                words = [shift.leading_one_place(m, self.x.once, self.w, coding)]
+            case _ if len(self._lane.words) > 1:
+                words = booth.partials(m, self.x.once, self.w)
+            case _:
+                product = Signal(signed(2 * coding.bits))
+                m.d.comb += product.eq(self.x.once * self.w)
+                # The top bit inverted makes it an unsigned word, 2^(2n-1) too large whatever the weight.
+                words = [product.as_unsigned() ^ (1 << (2 * coding.bits - 1))]
+        m.d.comb += [self.o[str(i)].eq(word) for i, word in enumerate(words)]
+        return m

@@ -12,8 +12,14 @@ def beat_layout(config: ArrayConfig) -> data.StructLayout:
     """An x beat: `code`, one x code per lane; `clear`: the first tile of a sum, start from 0; `emit`: the last tile of
     a sum, send the totals; `last`: the last beat of its tile."""
     return data.StructLayout(
-        {"code": data.ArrayLayout(lane_of(config.system).x_code, config.lanes), "clear": 1, "emit": 1, "last": 1}
+        {"code": data.ArrayLayout(lane_of(config).x_code, config.lanes), "clear": 1, "emit": 1, "last": 1}
     )
+
+
+def integers_layout(config: ArrayConfig) -> data.StructLayout:
+    """`beat_layout` before coding: `value`, one integer per lane, in place of `code`."""
+    integers = data.ArrayLayout(signed(config.system.bits), config.lanes)
+    return data.StructLayout({"value": integers, "clear": 1, "emit": 1, "last": 1})
 
 
 def totals_layout(config: ArrayConfig) -> data.StructLayout:
@@ -29,6 +35,6 @@ def tag_layout(config: ArrayConfig) -> data.StructLayout:
 
 
 def control_layout(stages: int) -> data.StructLayout:
-    """What a row is told: `enable` per register stage; `offset`: the sum stage holds the offset; `clear`: the
-    accumulating stage starts from 0."""
+    """What a row is told: `enable` per register stage; of the beat in front of the last stage: `offset`, it is the
+    offset; `clear`, its sum starts from 0."""
     return data.StructLayout({"enable": stages, "offset": 1, "clear": 1})

@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """One row of the dot-product array: stationary weights, lanes, compressor, accumulation.
 
-    multiples of x ─┬─► lane 0 ─┐  ┌─ cut ─┐   ┌ pair ┐                     ┌ sum ┐           ┌ acc ┐
-    (broadcast)     ├─► lane 1 ─┼─►│ CSA … │──►│ s, c │─► s + c - offset ──►│     │─► + psum ─►│     │─► total
-                    └─► …      ─┘  └───────┘   └──────┘        ▲            └─────┘           └─────┘
-                                                            offset: the same sum for x = 0, taken once per weights
+    multiples of x ─┬─► lane 0 ─┐  ┌─ cut ─┐   ┌ pair ┐                             ┌ total ┐
+    (broadcast)     ├─► lane 1 ─┼─►│ CSA … │──►│ s, c │──► s + c - offset + psum ──►│       │──►
+                    └─► …      ─┘  └───────┘   └──────┘           ▲                 └───────┘
+                                                 offset: s + c for x = 0, taken once per set of weights
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.array import ArrayConfig
-from hdl.arith.compress import CarrySaveTree, cuts
-from hdl.speculate.lanes import Lane, lane_of
+from hdl.arith.compress import CarrySaveTree, Word, cuts
+from hdl.shared import share
+from hdl.speculate.lanes import Product, lane_of
 from hdl.speculate.layouts import control_layout
 
-FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 5, 7
-"""Carry-save levels that fit a nanosecond in 45 nm: behind the lane's own logic, and in a stage of their own."""
+LATER_STAGE_LEVELS = 7
+"""Carry-save levels that fit a nanosecond in 45 nm; how many fit behind a product is the lane's own figure."""
 
 
 class Row(wiring.Component):
@@ -31,18 +32,23 @@ class Row(wiring.Component):
     -------
     load: In, 1. Take the weights `w` at the end of this cycle.
     w: In, `lanes` weight codes.
-    x: In, `lanes` multiples, as the lane's `decode` makes them; held in a register by the sender.
+    x: In, `lanes` multiples, as a `Decoder` makes them; held in a register by the sender.
     control: In, `control_layout`. Bit i of `enable` lets register stage i take what stands in front of it.
-    psum: In, signed(acc_bits). The partial sum, in step with the accumulating stage.
+    psum: In, signed(acc_bits). The partial sum, in step with the last stage.
     total: Out, signed(acc_bits).
     """
 
     def __init__(self, config: ArrayConfig):
         self._config = config
-        self._lane = lane = lane_of(config.system)
-        words = lane.words * config.lanes
-        stages = cuts(len(words), FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS)
-        self._tree = CarrySaveTree(words=words, bits=config.sum_bits, cuts=stages)
+        self._lane = lane = lane_of(config)
+        words = list(lane.words) * config.lanes
+        # All sums are modulo 2^acc_bits; a sum of unsigned words that never reaches that needs fewer columns.
+        largest = sum(((1 << word.bits) - 1) << word.column for word in words)
+        self._tree = CarrySaveTree(
+            words=words,
+            bits=min(largest.bit_length(), config.acc_bits),
+            cuts=cuts(len(words), lane.levels_behind, LATER_STAGE_LEVELS),
+        )
         super().__init__(
             {
                 "load": In(1),
@@ -59,37 +65,43 @@ class Row(wiring.Component):
         return self._config
 
     @property
-    def lane(self) -> Lane:
-        return self._lane
-
-    @property
     def latency(self) -> int:
-        """Register stages from `x` to `total`: the tree's, the sum, the accumulation."""
-        return self._tree.latency + 2
+        """Register stages from `x` to `total`: the tree's, and the total."""
+        return self._tree.latency + 1
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tree = tree = self._tree
+        tree = self._tree
+        m.submodules.tree = share(tree, "tree", platform)
         weights = Signal(self.w.shape())
         with m.If(self.load):
             m.d.sync += weights.eq(self.w)
-        per_lane = len(self._lane.words)
+        words = []
         for i in range(self._config.lanes):
-            for j, word in enumerate(self._lane.products(self.x[i], weights[i])):
-                m.d.comb += tree.i[str(i * per_lane + j)].eq(word)
-        m.d.comb += tree.enable.eq(self.control.enable[: tree.latency])
-        self._accumulate(m)
+            product = Product(self._lane)
+            m.submodules[f"lane{i}"] = share(product, "lane", platform)
+            m.d.comb += [product.x.eq(self.x[i]), product.w.eq(weights[i])]
+            words.append(product.o)
+        m.d.comb += [tree.i.eq(Cat(words)), tree.enable.eq(self.control.enable[: tree.latency])]
+        self._accumulate(m, platform)
         return m
 
-    def _accumulate(self, m: Module) -> None:
-        bits = self._config.sum_bits
-        # Kept inverted: s + c - offset is s + c + ~offset + 1, and all ones stand for an offset of 0.
-        inverse_offset, total = Signal(bits), Signal(signed(bits))
-        subtracted = inverse_offset | self.control.offset.replicate(bits)
-        current = (self._tree.o[0] + self._tree.o[1] + subtracted + 1)[:bits]
-        with m.If(self.control.enable[-2]):
-            m.d.sync += total.eq(current)
-            with m.If(self.control.offset):
-                m.d.sync += inverse_offset.eq(~current)
+    def _accumulate(self, m: Module, platform) -> None:
+        """total = s + c - offset + psum, as s + c + ~offset + psum + 1. The offset is kept inverted; all ones are 0."""
+        bits = self._config.acc_bits
+        pair = self._tree.bits
+        merge = CarrySaveTree(words=[Word(pair), Word(pair), Word(bits), Word(bits)], bits=bits)
+        m.submodules.merge = share(merge, "merge", platform)
+        inverse_offset = Signal(pair)
+        current = Signal(bits)
+        m.d.comb += [
+            merge.i["0"].eq(self._tree.o[0]),
+            merge.i["1"].eq(self._tree.o[1]),
+            merge.i["2"].eq(Cat(inverse_offset | self.control.offset.replicate(pair), Const((1 << (bits - pair)) - 1, bits - pair))),
+            merge.i["3"].eq(Mux(self.control.clear, 0, self.psum)),
+            current.eq(merge.o[0] + merge.o[1] + 1),
+        ]
         with m.If(self.control.enable[-1]):
-            m.d.sync += self.total.eq(Mux(self.control.clear, 0, self.psum) + total)
+            m.d.sync += self.total.eq(current)
+            with m.If(self.control.offset):
+                m.d.sync += inverse_offset.eq(~current[:pair])

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dot-product unit: the array with an encoder for each lane in front, integers in, exact sums out.
+
+    x, integers ─► encoder per lane ─► code register ─► DotArray ─► o
+    w, codes (made offline) ──────────────────────────────┘
+"""
+
+from amaranth.hdl import Cat, Module, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.array import ArrayConfig
+from config.formats import HLogFormat, IntegerFormat, LeadingOneFormat, RawFormat
+from hdl.arith.hlog import HLogEncoder
+from hdl.arith.integer import IntegerEncoder
+from hdl.arith.leading_one import LeadingOneEncoder
+from hdl.shared import share
+from hdl.speculate.array import DotArray
+from hdl.speculate.lanes import lane_of
+from hdl.speculate.layouts import beat_layout, integers_layout, totals_layout
+
+
+class Encoder(wiring.Component):
+    """Codes an integer operand in the array's number system. Combinational.
+
+    Members: `i`: In, signed(bits); `o`: Out, the lane's `x_code`.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self._config = config
+        super().__init__({"i": In(signed(config.system.bits)), "o": Out(lane_of(config).x_code)})
+
+    def elaborate(self, platform):
+        m = Module()
+        coding = self._config.system.x
+        match coding:
+            case HLogFormat():
+                m.submodules.encoder = encoder = HLogEncoder(coding)
+            case LeadingOneFormat():
+                m.submodules.encoder = encoder = LeadingOneEncoder(coding)
+            case IntegerFormat():
+                m.submodules.encoder = encoder = IntegerEncoder(coding)
+            case RawFormat():
+                m.d.comb += self.o.eq(self.i)
+                return m
+        m.d.comb += [encoder.i.eq(self.i), self.o.eq(encoder.o)]
+        return m
+
+
+class DotUnit(wiring.Component):
+    """`DotArray` that takes x as integers. One beat a cycle, `latency` cycles from x to o.
+
+    Parameters
+    ----------
+    config: `config.array.ArrayConfig`.
+
+    Members
+    -------
+    w, o: as in `DotArray`.
+    x: In, stream of `integers_layout(config)`.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self._config = config
+        self._array = DotArray(config)
+        super().__init__(
+            {
+                "w": In(stream.Signature(data.ArrayLayout(lane_of(config).w_code, config.lanes))),
+                "x": In(stream.Signature(integers_layout(config))),
+                "o": Out(stream.Signature(totals_layout(config))),
+            }
+        )
+
+    @property
+    def config(self) -> ArrayConfig:
+        return self._config
+
+    @property
+    def latency(self) -> int:
+        """Cycles from taking x to offering its totals, when nothing holds the pipeline."""
+        return 1 + self._array.latency
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.encode = encode = EncoderBank(self._config)
+        m.submodules.array = share(self._array, "array", platform)
+        wiring.connect(m, wiring.flipped(self.x), encode.i)
+        wiring.connect(m, encode.o, self._array.x)
+        wiring.connect(m, wiring.flipped(self.w), self._array.w)
+        wiring.connect(m, self._array.o, wiring.flipped(self.o))
+        return m
+
+
+class EncoderBank(wiring.Component):
+    """One encoder per lane and a register for their codes: a stream of integers to a stream of x beats, 1 cycle.
+
+    Members: `i`: In, stream of `integers_layout(config)`; `o`: Out, stream of `beat_layout(config)`.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(integers_layout(config))),
+                "o": Out(stream.Signature(beat_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        codes = []
+        for i, value in enumerate(self.i.payload.value):
+            encoder = Encoder(self._config)
+            m.submodules[f"encoder{i}"] = share(encoder, "encoder", platform)
+            m.d.comb += encoder.i.eq(value)
+            codes.append(encoder.o)
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+            with m.If(self.i.valid):
+                m.d.sync += [
+                    Cat(self.o.payload.code).eq(Cat(codes)),
+                    self.o.payload.clear.eq(self.i.payload.clear),
+                    self.o.payload.emit.eq(self.i.payload.emit),
+                    self.o.payload.last.eq(self.i.payload.last),
+                ]
+        return m
