@@ -163,11 +163,9 @@ class Function:
         """Probability of a one if the variables are independent; `duty[name]`, shape [cells], is that of each."""
         return _fold(self.table.astype(float), [duty[name] for name in self.names])
 
-    def sensitivity(self, name: str, duty: Mapping[str, Floats]) -> Floats:
-        """Probability that a change of `name` alone changes the function, the other variables taken as independent."""
-        axis = self.names.index(name)
-        low, high = np.take(self.table, 0, axis), np.take(self.table, 1, axis)
-        return _fold((low ^ high).astype(float), [duty[other] for other in self.names if other != name])
+    def difference(self, name: str) -> Function:
+        """One where a change of `name` alone changes the function."""
+        return Function(Node("xor", args=(substitute(self.node, {name: ZERO}), substitute(self.node, {name: ONE}))))
 
     def substitute(self, replacements: Mapping[str, Node]) -> Function:
         return Function(substitute(self.node, replacements))

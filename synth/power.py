@@ -13,7 +13,7 @@ import numpy as np
 
 from config.errors import Refusal
 from synth.activity import Activity
-from synth.boolean import Floats, Function
+from synth.boolean import Floats, Function, Node, invert, substitute
 from synth.clocks import trace
 from synth.liberty import Cell, InternalPower, Library, Pin, WireLoad
 from synth.netlist import SEPARATOR, Group, Netlist
@@ -95,20 +95,27 @@ def estimate(
     input_slew_ns: float = 0.0,
     clock_slew_ns: float = 0.0,
     output_load_ff: float = 0.0,
+    joint_states: bool = False,
 ) -> Power:
-    """Energy of every cell at this activity. See `synth.slews` for the options."""
+    """Energy of every cell at this activity. See `synth.slews` for the first options.
+
+    joint_states: False takes all pins of a cell as independent, Q and its complement too, as OpenSTA does; True makes
+    outputs follow from inputs and state, and gives an arc its share only while its condition holds.
+    """
     if clock_period_ns <= 0:
         raise Refusal(f"The clock period must be positive, not {clock_period_ns} ns.")
     if len(activity.toggles) != netlist.nets:
         raise Refusal(f"The activity must be of this netlist's {netlist.nets} nets, not of {len(activity.toggles)}.")
     load = loads(netlist, library, wire_load, fanout_scale, output_load_ff)
     slews = transitions(netlist, library, load, input_slew_ns, clock_slew_ns)
-    return _Estimator(netlist, library, activity, load, slews).run(clock_period_ns)
+    return _Estimator(netlist, library, activity, load, slews, joint_states).run(clock_period_ns)
 
 
 class _Estimator:
-    def __init__(self, netlist: Netlist, library: Library, activity: Activity, load: Loads, slews: Floats) -> None:
-        self.netlist, self.library = netlist, library
+    def __init__(
+        self, netlist: Netlist, library: Library, activity: Activity, load: Loads, slews: Floats, joint: bool
+    ) -> None:
+        self.netlist, self.library, self.joint = netlist, library, joint
         self.toggles = np.where(activity.known, activity.toggles, 0.0)
         self.high = np.where(activity.known, activity.high, 0.0)
         self.high[1] = 1.0
@@ -160,6 +167,7 @@ class _View:
         zeros = np.zeros(len(group.cells))
         self.duty |= {pin.name: zeros for pin in cell.pins.values() if pin.name not in self.duty}
         self.no_load = zeros
+        self.outputs = _dependent(cell) if estimator.joint else {}
 
     def internal(self) -> Iterator[tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]]]:
         """Energy by pin, and where the pin carries the clock."""
@@ -178,7 +186,7 @@ class _View:
         return total / 2
 
     def probability(self, function: Function) -> Floats:
-        return function.probability(self.duty)
+        return function.substitute(self.outputs).probability(self.duty)
 
     def input_power(self, pin: Pin) -> Floats:
         total = np.zeros(len(self.group.cells))
@@ -192,8 +200,8 @@ class _View:
             return 1.0
         outputs = [name for name in power.when.names if self.cell.pins[name].direction == "output"]
         function = self.cell.pins[outputs[0]].function if outputs else None
-        if function is not None and pin.name in function.names:
-            return function.sensitivity(pin.name, self.duty)
+        if not self.estimator.joint and function is not None and pin.name in function.names:
+            return function.difference(pin.name).probability(self.duty)
         return self.probability(power.when)
 
     def output_power(self, pin: Pin) -> Floats:
@@ -216,24 +224,32 @@ class _View:
 
     def output_share(self, power: InternalPower, pin: Pin) -> Floats | float:
         if pin.function is not None and power.related in pin.function.names:
-            return pin.function.sensitivity(power.related, self.duty)
+            passing = pin.function.difference(power.related)
+            if self.estimator.joint and power.when is not None:
+                passing = Function(Node("and", args=(passing.node, power.when.node)))
+            return self.probability(passing)
         return HALF if power.when is None else self.probability(power.when)
 
     def leakage(self) -> Floats:
         """Leakage in nW: each state's, weighted by its probability; the cell's general figure for what is left."""
-        size = len(self.group.cells)
-        conditional, share = np.zeros(size), np.zeros(size)
-        fixed = self.cell.leakage
-        found = False
-        for when, value in self.cell.leakages:
-            if when is None:
-                fixed = value if fixed is None or not found else fixed
-                continue
-            found = True
-            duty = self.probability(when)
-            conditional += duty * value
-            share += duty
-        if not found:
-            plain = [value for when, value in self.cell.leakages if when is None]
-            return np.full(size, plain[-1] if plain else fixed or 0.0)
-        return conditional + (0.0 if self.cell.leakage is None else self.cell.leakage * (1.0 - share))
+        plain = [value for when, value in self.cell.leakages if when is None]
+        states = [(self.probability(when), value) for when, value in self.cell.leakages if when is not None]
+        general = self.cell.leakage or 0.0
+        if not states:
+            return np.full(len(self.group.cells), plain[-1] if plain else general)
+        share = sum((duty for duty, _ in states), np.zeros(len(self.group.cells)))
+        return sum((duty * value for duty, value in states), general * (1.0 - share))
+
+
+def _dependent(cell: Cell) -> dict[str, Node]:
+    """Each output that follows from other pins, in terms of them; a flip-flop's state goes by the pin that shows it."""
+    state = cell.state
+    known: dict[str, Node] = {}
+    if state is not None:
+        shown = [pin.name for pin in cell.outputs if pin.function and pin.function.node == Node("var", name=state.name)]
+        if not shown:
+            return {}
+        here = Node("var", name=shown[0])
+        known = {state.name: here, state.inverse: invert(here)}
+    functions = {pin.name: substitute(pin.function.node, known) for pin in cell.outputs if pin.function}
+    return known | {name: node for name, node in functions.items() if node != Node("var", name=name)}

@@ -15,7 +15,7 @@ import numpy as np
 
 from config.errors import Refusal
 from synth.activity import Activity
-from synth.netlist import SEPARATOR, Netlist
+from synth.netlist import SEPARATOR, Netlist, Port
 
 TOKEN = re.compile(r'//[^\n]*|[()]|"[^"]*"|[^\s()"]+')
 FIELDS = ("T0", "T1", "TC")
@@ -93,6 +93,30 @@ def from_text(text: str, netlist: Netlist, cycles: float, scope: str | None = No
             high[net] = record.high / max(record.low + record.high, 1.0)
     toggles[:2], high[:2], known[:2] = 0.0, (0.0, 1.0), True
     return Activity(toggles, high, known)
+
+
+def to_text(netlist: Netlist, activity: Activity, cycles: int, period_ps: int = 1000) -> str:
+    """A SAIF file with this activity over `cycles` clock cycles, for other tools: ports and all cell pins."""
+
+    def record(name: str, net: int) -> str:
+        toggles, high = round(activity.toggles[net] * cycles), round(activity.high[net] * cycles * period_ps)
+        return f"({name} (T0 {cycles * period_ps - high}) (T1 {high}) (TX 0) (TC {toggles}) (IG 0))"
+
+    def escape(name: str) -> str:
+        return re.sub(r"([^\w])", r"\\\1", name)
+
+    def bit(port: Port, index: int) -> str:
+        return port.name if len(port.nets) == 1 else escape(f"{port.name}[{index}]")
+
+    lines = ['(SAIFILE (SAIFVERSION "2.0") (DIRECTION "backward") (DIVIDER / ) (TIMESCALE 1 ps)']
+    lines += [f"(DURATION {cycles * period_ps})", f"(INSTANCE {escape(netlist.name)}", "(NET"]
+    lines += [record(bit(port, at), net) for port in netlist.ports.values() for at, net in enumerate(port.nets)]
+    lines.append(")")
+    for group in netlist.groups.values():
+        for at, cell in enumerate(group.cells):
+            pins = " ".join(record(pin, nets[at]) for pin, nets in group.pins.items())
+            lines.append(f"(INSTANCE {escape(netlist.cell_names[cell])} (NET {pins}))")
+    return "\n".join([*lines, "))", ""])
 
 
 def _prefix(found: dict[str, Record], netlist: Netlist, scope: str | None) -> str:
