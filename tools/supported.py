@@ -2,18 +2,19 @@
 """Turns an unsupported Python away. Imported first, and plain enough that any Python 3.6 or later can read it."""
 
 import sys
+from typing import NoReturn
 
 OLDEST = (3, 11)
 NEWEST = (3, 14)
 
 
-def refuse(sentence):  # type: ignore[no-untyped-def]
+def refuse(sentence: str) -> NoReturn:
     """Print one sentence for the person at the keyboard and end with exit status 2."""
     print("foreshift: " + sentence, file=sys.stderr)
     sys.exit(2)
 
 
-def refusal(version, executable):  # type: ignore[no-untyped-def]
+def refusal(version: "tuple[int, ...]", executable: str) -> str:
     """The sentence about this (major, minor, micro), or an empty one if it is supported."""
     if OLDEST <= tuple(version[:2]) <= NEWEST:
         return ""
@@ -24,6 +25,6 @@ def refusal(version, executable):  # type: ignore[no-untyped-def]
     ).format(*OLDEST, *NEWEST, executable, *version[:3], wanted, wanted)
 
 
-_SENTENCE = refusal(sys.version_info, sys.executable)
+_SENTENCE = refusal(sys.version_info[:3], sys.executable)
 if _SENTENCE:
     refuse(_SENTENCE)

@@ -12,6 +12,7 @@ install it, and the exit status is 2.
 """
 
 import ctypes.util
+import hashlib
 import importlib.util
 import os
 import platform
@@ -20,6 +21,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +31,12 @@ from supported import refuse
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_GXX = 10  # the first with the coroutines of C++20, which Verilator's --timing code is made of
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+# Ubuntu 24.04 alone has no OpenSTA in its archive; the one of 22.04 runs on it.
+OPENSTA_URL = (
+    "http://archive.ubuntu.com/ubuntu/pool/universe/o/opensta/opensta_0~20191111gitc018cb2+dfsg-1build1_amd64.deb"
+)
+OPENSTA_SHA256 = "b1272a4816bc2c67098872f39820f27b4dddf640205e09a31444c71c9fe41e9e"
 
 Missing = Callable[[], dict[str, str]]  # what is missing now, each with the Debian package that brings it
 
@@ -104,8 +113,10 @@ def apt_get(*arguments: str) -> str:
     return (done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
 
 
-def apt_install(missing: Missing) -> None:
-    """Install the packages of what is missing, fetching the package lists only if it does not work without.
+def apt_install(missing: Missing) -> str:
+    """Install the packages of what is missing, fetching the list of packages only if it does not work without.
+
+    Returns the last thing that apt-get said.
 
     Judged by what is missing afterwards, not by the exit status: without lists, apt-get takes the + of g++ for an
     operator, installs nothing and is content.
@@ -116,8 +127,7 @@ def apt_install(missing: Missing) -> None:
     if missing():
         apt_get("update")
         said = apt_get("install", "-y", "--no-install-recommends", *packages)
-    if missing():
-        print(f"set-up: apt-get said: {said}", file=sys.stderr)
+    return said
 
 
 def sentence(purpose: str, lacking: dict[str, str]) -> str:
@@ -136,15 +146,52 @@ def sentence(purpose: str, lacking: dict[str, str]) -> str:
     return text + "install with the system's package manager and run make again."
 
 
-def provide(purpose: str, missing: Missing, warn_only: bool = False) -> None:
-    """Install what `missing()` names if that can be done from here, else say so (and stop, unless `warn_only`)."""
-    if missing() and os.geteuid() == 0 and shutil.which("apt-get"):
-        apt_install(missing)
-    lacking = missing()
-    if lacking and warn_only:
-        print("set-up: warning: " + sentence(purpose, lacking), file=sys.stderr)
-    elif lacking:
-        refuse(sentence(purpose, lacking))
+def may_install() -> bool:
+    """Whether packages can be installed from here."""
+    return os.geteuid() == 0 and bool(shutil.which("apt-get"))
+
+
+def provide(purpose: str, missing: Missing) -> None:
+    """Install what `missing()` names if that can be done from here; stop if anything is left."""
+    said = apt_install(missing) if missing() and may_install() else ""
+    if missing():
+        print(f"set-up: apt-get said: {said}\n" if said else "", end="", file=sys.stderr)
+        refuse(sentence(purpose, missing()))
+
+
+def provide_timing() -> None:
+    """Install OpenSTA if that can be done from here; warn if it is left missing."""
+    if missing_timing() and may_install():
+        apt_install(missing_timing)
+        if missing_timing():
+            print(f"set-up: {install_package_file(OPENSTA_URL, OPENSTA_SHA256)}", flush=True)
+    if missing_timing():
+        how = "run `sudo make system-timing`" if shutil.which("apt-get") else "build it from its sources"
+        print(
+            "set-up: warning: timing analysis needs OpenSTA (`sta`), which is missing here; all else goes on without: "
+            f"to have it, {how} and run make again.",
+            file=sys.stderr,
+        )
+
+
+def install_package_file(url: str, sha256: str) -> str:
+    """Install one Debian package file that must have this hash, and say how it went.
+
+    What it depends on comes from the system's own archive.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with urllib.request.urlopen(url, timeout=60) as source:
+                content = source.read()
+        except OSError as error:
+            return f"{url} could not be fetched: {error}"
+        if hashlib.sha256(content).hexdigest() != sha256:
+            return f"{url} is not the file that is expected, so it was not installed"
+        file = Path(folder) / "package.deb"
+        file.write_bytes(content)
+        Path(folder).chmod(0o755)  # apt reads it as a user of its own
+        said = apt_get("install", "-y", "--no-install-recommends", str(file))
+        return f"{url}: {said}"
 
 
 def main(needs: list[str]) -> int:
@@ -155,7 +202,7 @@ def main(needs: list[str]) -> int:
             provide("simulation", missing_sim)
             check_sim()
         elif need == "timing":
-            provide("timing analysis", missing_timing, warn_only=True)
+            provide_timing()
         else:
             refuse(f"tools/system.py knows the needs venv, sim and timing, but was asked for '{need}'.")
     return 0

@@ -2,6 +2,7 @@
 """What the set-up installs, and what it says when it cannot."""
 
 import ast
+import hashlib
 import importlib
 import os
 import re
@@ -190,7 +191,10 @@ def test_old_compiler_is_refused(tools: Path) -> None:
 def test_missing_timing_is_only_a_warning(tools: Path) -> None:
     done = subprocess.run([sys.executable, ROOT / "tools/system.py", "timing"], capture_output=True, text=True)
     assert done.returncode == 0
-    assert "warning: timing analysis needs OpenSTA (`sta`), which is missing here" in one_sentence(done.stderr)
+    assert one_sentence(done.stderr) == (
+        "set-up: warning: timing analysis needs OpenSTA (`sta`), which is missing here; all else goes on without: to "
+        "have it, build it from its sources and run make again."
+    )
 
 
 def test_without_root_the_command_is_named(
@@ -208,30 +212,49 @@ def test_without_root_the_command_is_named(
 APT_GET = """
 import pathlib, sys
 here = pathlib.Path(__file__).parent
+words = [word for word in sys.argv[1:] if word[0] != "-"][1:]  # the first is the value of -o
 with (here / "calls").open("a") as calls:
-    calls.write(" ".join(word for word in sys.argv[3:] if word[0] != "-") + chr(10))
-if "update" in sys.argv:
+    calls.write(" ".join(pathlib.Path(word).name for word in words) + chr(10))
+if words == ["update"]:
     (here / "lists").touch()
-elif (here / "lists").exists():  # without its lists it installs nothing, and may well be content
-    tool = here / "sta"
-    tool.write_text("")
-    tool.chmod(0o755)
+elif (here / "lists").exists() and ((here / "archive").exists() or words[1].endswith(".deb")):
+    (here / "sta").write_text("")
+    (here / "sta").chmod(0o755)
+# Without lists, or without the package in them, it installs nothing, and may well be content.
 """
 
 
-@pytest.mark.parametrize("lists", [True, False])
-def test_as_root_apt_installs_and_updates_only_if_it_must(
-    system: ModuleType, tools: Path, monkeypatch: pytest.MonkeyPatch, lists: bool
-) -> None:
+@pytest.fixture
+def apt(system: ModuleType, tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with root and apt-get."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     command(tools, "apt-get", APT_GET)
+    return tools
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_as_root_apt_installs_and_updates_only_if_it_must(system: ModuleType, apt: Path, lists: bool) -> None:
+    (apt / "archive").touch()
     if lists:
-        (tools / "lists").touch()
+        (apt / "lists").touch()
     assert system.main(["timing"]) == 0
     assert system.missing_timing() == {}
-    calls = [line.split()[1:] for line in (tools / "calls").read_text().splitlines()]
-    install = ["install", "opensta"]
-    assert calls == ([install] if lists else [install, ["update"], install])
+    install = "install opensta"
+    assert (apt / "calls").read_text().splitlines() == ([install] if lists else [install, "update", install])
+
+
+@pytest.mark.parametrize("genuine", [True, False])
+def test_without_a_package_in_the_archive_a_file_of_known_hash_is_installed(
+    system: ModuleType, apt: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], genuine: bool
+) -> None:
+    package = apt / "opensta.deb"
+    package.write_bytes(b"as expected" if genuine else b"as forged")
+    monkeypatch.setattr(system, "OPENSTA_URL", package.as_uri())
+    monkeypatch.setattr(system, "OPENSTA_SHA256", hashlib.sha256(b"as expected").hexdigest())
+    assert system.main(["timing"]) == 0
+    assert ("install package.deb" in (apt / "calls").read_text()) == genuine
+    assert (system.missing_timing() == {}) == genuine
+    assert ("is not the file that is expected" in capsys.readouterr().out) != genuine
 
 
 # make
