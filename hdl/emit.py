@@ -44,7 +44,7 @@ class _Sharing:
         kind = (type(component), {port: len(value) for port, (value, _) in ports.items()})
         if module not in self._kinds:
             text = self.convert(component, module)
-            clocked = re.search(r"^  wire width 1 input \d+ \\clk$", text, re.MULTILINE) is not None
+            clocked = re.search(r"^  wire width 1 input \d+ +\\clk$", text, re.MULTILINE) is not None
             self._kinds[module] = (*kind, clocked)
         *known, clocked = self._kinds[module]
         assert tuple(known) == kind, f"two different components share the name {module}"
@@ -76,7 +76,7 @@ def verilog(component: wiring.Component, name: str) -> str:
     yosys = find_yosys(lambda version: version >= _OLDEST_YOSYS)
     script = [f"read_rtlil <<rtlil\n{text}\nrtlil" for text in sharing.texts]
     removed = " ".join(f"-remove {attribute}" for attribute in _UNWANTED)
-    script += ["proc -nomux -norom", "memory_collect", f"attrmap {removed}", f"attrmap -modattr {removed}"]
+    script += ["proc", "memory_collect", f"attrmap {removed}", f"attrmap -modattr {removed}"]
     script.append("write_verilog -norename")
     text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
     # Yosys names itself and its build in the first line.
