@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from config.errors import Refusal
 from foreshift import __version__
@@ -17,12 +18,15 @@ INTERRUPTED = 128 + 2  # 128 + SIGINT, as a shell reports it
 
 # What the surroundings can deny to a program that is right: these become a sentence, any other OSError is a bug.
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
+_DENIED |= {errno.EEXIST}  # a file where a folder has to be
+
+_OURS = {"config", "golden", "hdl", "sim", "synth", "foreshift"}
 
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one sentence, like every other refusal."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         raise Refusal(f"{message} (see `{self.prog} --help`)")
 
 
@@ -60,6 +64,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         importlib.import_module(args.module).run(args)
     except Refusal as refusal:
         print(f"foreshift: {refusal}", file=sys.stderr)
+        return REFUSED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or package in _OURS:
+            raise
+        print(
+            f"foreshift: this command needs the package {package}, which is not installed; run it through make, or "
+            "install foreshift with the groups that pyproject.toml names (pip install '.[golden,sim,demo,synth]').",
+            file=sys.stderr,
+        )
         return REFUSED
     except OSError as error:
         if error.errno not in _DENIED:

@@ -76,6 +76,21 @@ def test_bug_keeps_its_traceback(verilog: ModuleType) -> None:
         main(["verilog"])
 
 
+def test_missing_package_is_named(verilog: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    fail_with(verilog, ModuleNotFoundError("No module named 'cocotb.clock'", name="cocotb.clock"))
+    assert main(["verilog"]) == 2
+    assert capsys.readouterr().err == (
+        "foreshift: this command needs the package cocotb, which is not installed; run it through make, or install "
+        "foreshift with the groups that pyproject.toml names (pip install '.[golden,sim,demo,synth]').\n"
+    )
+
+
+def test_missing_module_of_the_project_keeps_its_traceback(verilog: ModuleType) -> None:
+    fail_with(verilog, ModuleNotFoundError("No module named 'golden.lost'", name="golden.lost"))
+    with pytest.raises(ModuleNotFoundError, match="golden"):
+        main(["verilog"])
+
+
 def test_start_is_light() -> None:
     """`verilog` must not wait for, or need, what only other subcommands use."""
     code = "import sys, foreshift.cli; print({'numpy', 'torch', 'cocotb', 'matplotlib', 'amaranth'} & set(sys.modules))"
