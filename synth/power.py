@@ -81,7 +81,15 @@ class Power:
 
     def by_module(self, depth: int = 1) -> dict[str, Split]:
         """Sums over instances `depth` levels down; cells above that level count under the instance that holds them."""
-        return self.by(lambda name, _: SEPARATOR.join(name.split(SEPARATOR)[:-1][:depth]))
+        return self.by(lambda name, _: SEPARATOR.join(_modules(name)[:depth]))
+
+
+def _modules(name: str) -> list[str]:
+    """The instances that hold a cell, outermost first."""
+    levels = name.split(SEPARATOR)[:-1]
+    # Names that Yosys makes up start with a dollar and may hold separators.
+    made_up = next((at for at, level in enumerate(levels) if level.startswith("$")), len(levels))
+    return levels[:made_up]
 
 
 def estimate(

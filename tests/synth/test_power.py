@@ -118,7 +118,7 @@ def test_clock_gate_counts_as_clock(cells):
 
 def test_by_module(cells):
     pair = Design(i="input i", o="output o").cell("a", "INV", "i m").cell("b", "INV", "m o")
-    top = Design(w="input w", z="output z").instance("p", "pair", i="w", o="y").cell("u", "INV", "y z")
+    top = Design(w="input w", z="output z").instance("p", "pair", i="w", o="y").cell("$abc$1$blif.cc:7$2", "INV", "y z")
     net = netlist.from_json(toy.text({"top": top, "pair": pair}), cells)
     found = power.estimate(net, cells, activity(net, w=(1, 0.5)), 1.0)
     assert {name: split.cells for name, split in found.by_module().items()} == {"": 1, "p": 2}

@@ -17,6 +17,8 @@ PINS = {
     "DFFR": "D CK RN Q",
 }
 PINS |= {"ICG": "CK EN GCK", "LATCH": "D G Q"}
+# Some of the 45 nm cells.
+PINS |= {"SDFF_X1": "D SE SI CK Q QN", "DFFRS_X1": "D RN SN CK Q QN", "CLKGATETST_X1": "CK E SE GCK"}
 
 
 def _table(kind: str, values: str, template: str = "grid") -> str:
