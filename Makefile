@@ -38,6 +38,8 @@ GROUPS_demo := rtl golden sim demo
 GROUPS_synth := rtl golden sim demo synth
 GROUPS_lint := lint rtl golden
 stamps = $(GROUPS_$(1):%=.venv/stamps/%)
+# Only the test files with that mark are read, for the others import what is not installed for it.
+marked = $$(grep -rl --include='test_*.py' 'mark\.$(1)' tests)
 
 YOSYS_READY := build/cache/yowasp/ready
 CELLS := build/cache/nangate45/stdcells.lib
@@ -60,10 +62,10 @@ demo: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## predict a senten
 	@$(PY) -m foreshift demo
 
 sim: writable system-sim $(call stamps,sim) $(YOSYS_READY) ## run the simulations that are too long for every change
-	@$(PY) -m pytest tests -m long
+	@$(PY) -m pytest -m long $(call marked,long)
 
 formal: writable $(call stamps,formal) $(YOSYS_READY) ## run the proofs alone
-	@$(PY) -m pytest tests -m formal
+	@$(PY) -m pytest -m formal $(call marked,formal)
 
 synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array on the 45 nm library
 	@$(PY) -m foreshift synth
