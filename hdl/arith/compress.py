@@ -139,7 +139,7 @@ class CarrySaveTree(wiring.Component):
 
     @staticmethod
     def _register(m: Module, words: list[tuple[Word, Value]], enable: Value) -> list[tuple[Word, Value]]:
-        held = [(word, Signal(word.bits)) for word, _ in words]
+        held = [(word, Signal(word.bits, reset_less=True)) for word, _ in words]
         with m.If(enable):
             m.d.sync += [register.eq(value) for (_, register), (_, value) in zip(held, words, strict=True)]
         return held
@@ -185,6 +185,8 @@ class SumTree(wiring.Component):
             tree.i[str(self._count)].eq(Const(-top * self._count, signed(tree.bits + 1))[: tree.bits]),
             tree.enable.eq(self.enable.replicate(tree.latency)),
         ]
+        total = Signal(self.o.shape(), reset_less=True)
+        m.d.comb += self.o.eq(total)
         with m.If(self.enable):
-            m.d.sync += self.o.eq((tree.o[0] + tree.o[1])[: tree.bits])
+            m.d.sync += total.eq((tree.o[0] + tree.o[1])[: tree.bits])
         return m

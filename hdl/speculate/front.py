@@ -105,23 +105,30 @@ class Front(wiring.Component):
             m.submodules[f"decoder{i}"] = share(decoder, "decoder", platform)
             m.d.comb += decoder.i.eq(code)
             decoded.append(decoder.o)
+        held = Signal(self.multiples.shape(), reset_less=True)
+        m.d.comb += self.multiples.eq(held)
         with m.If(entering.valid & self.advance):
-            m.d.sync += self.multiples.eq(Mux(entering.offset, 0, Cat(decoded)))
+            m.d.sync += held.eq(Mux(entering.offset, 0, Cat(decoded)))
 
     def _control(self, m: Module, entering: data.View) -> None:
         """tags[0] describes the broadcast register, tags[i + 1] the row's register stage i."""
-        tags = [Signal(tag_layout(self._config), name=f"tag{i}") for i in range(self._stages + 1)]
+        layout = tag_layout(self._config)
+        valids = Signal(self._stages + 1)
+        tags = [Signal(layout, name=f"tag{i}", reset_less=True) for i in range(self._stages + 1)]
+        arriving = [entering.valid, *valids]
+        # The row keeps the offset for itself.
+        arriving[self._stages] &= ~tags[-2].offset
         with m.If(self.advance):
-            for tag, source in zip(tags, [entering, *tags], strict=False):
-                m.d.sync += tag.valid.eq(source.valid)
-                with m.If(source.valid):
-                    m.d.sync += [tag[name].eq(source[name]) for name in ("offset", "clear", "emit", "last", "beat")]
-            # The row keeps the offset for itself.
-            m.d.sync += tags[-1].valid.eq(tags[-2].valid & ~tags[-2].offset)
+            m.d.sync += valids.eq(Cat(arriving[:-1]))
+            for valid, tag, source in zip(arriving, tags, [entering, *tags], strict=False):
+                with m.If(valid):
+                    m.d.sync += tag.eq(source)
         m.d.comb += [
-            self.control.enable.eq(Cat(self.advance & tag.valid for tag in tags[:-1])),
+            self.control.enable.eq(valids[:-1] & self.advance.replicate(self._stages)),
             self.control.offset.eq(tags[-2].offset),
             self.control.clear.eq(tags[-2].clear),
             self.fetch.eq(tags[-3]),
+            self.fetch.valid.eq(valids[-3]),
             self.done.eq(tags[-1]),
+            self.done.valid.eq(valids[-1]),
         ]

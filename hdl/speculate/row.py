@@ -73,7 +73,7 @@ class Row(wiring.Component):
         m = Module()
         tree = self._tree
         m.submodules.tree = share(tree, "tree", platform)
-        weights = Signal(self.w.shape())
+        weights = Signal(self.w.shape(), reset_less=True)
         with m.If(self.load):
             m.d.sync += weights.eq(self.w)
         words = []
@@ -92,16 +92,18 @@ class Row(wiring.Component):
         pair = self._tree.bits
         merge = CarrySaveTree(words=[Word(pair), Word(pair), Word(bits), Word(bits)], bits=bits)
         m.submodules.merge = share(merge, "merge", platform)
-        inverse_offset = Signal(pair)
+        inverse_offset = Signal(pair, reset_less=True)
         current = Signal(bits)
+        total = Signal(signed(bits), reset_less=True)
         m.d.comb += [
             merge.i["0"].eq(self._tree.o[0]),
             merge.i["1"].eq(self._tree.o[1]),
             merge.i["2"].eq(Cat(inverse_offset | self.control.offset.replicate(pair), Const((1 << (bits - pair)) - 1, bits - pair))),
             merge.i["3"].eq(Mux(self.control.clear, 0, self.psum)),
             current.eq(merge.o[0] + merge.o[1] + 1),
+            self.total.eq(total),
         ]
         with m.If(self.control.enable[-1]):
-            m.d.sync += self.total.eq(current)
+            m.d.sync += total.eq(current)
             with m.If(self.control.offset):
                 m.d.sync += inverse_offset.eq(~current[:pair])

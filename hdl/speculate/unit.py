@@ -5,7 +5,7 @@
     w, codes (made offline) ──────────────────────────────┘
 """
 
-from amaranth.hdl import Cat, Module, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -114,14 +114,11 @@ class EncoderBank(wiring.Component):
             m.submodules[f"encoder{i}"] = share(encoder, "encoder", platform)
             m.d.comb += encoder.i.eq(value)
             codes.append(encoder.o)
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        held = Signal(self.o.payload.shape(), reset_less=True)
+        m.d.comb += [self.o.payload.eq(held), self.i.ready.eq(~self.o.valid | self.o.ready)]
         with m.If(self.i.ready):
             m.d.sync += self.o.valid.eq(self.i.valid)
             with m.If(self.i.valid):
-                m.d.sync += [
-                    Cat(self.o.payload.code).eq(Cat(codes)),
-                    self.o.payload.clear.eq(self.i.payload.clear),
-                    self.o.payload.emit.eq(self.i.payload.emit),
-                    self.o.payload.last.eq(self.i.payload.last),
-                ]
+                m.d.sync += Cat(held.code).eq(Cat(codes))
+                m.d.sync += [held[name].eq(self.i.payload[name]) for name in ("clear", "emit", "last")]
         return m
