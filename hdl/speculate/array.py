@@ -21,8 +21,45 @@ from config.array import ArrayConfig
 from hdl.shared import share
 from hdl.speculate.front import Front
 from hdl.speculate.lanes import Lane, lane_of
-from hdl.speculate.layouts import beat_layout, totals_layout
+from hdl.speculate.layouts import beat_layout, tag_layout, totals_layout
 from hdl.speculate.row import Row
+
+
+class Accumulators(wiring.Component):
+    """Partial sums of a tile, all rows beside each other: a memory of `depth` words, one read and one write port.
+
+    Members: `fetch`, `store`: In, the word; `fetch_enable`: In, `psum` (Out) is that word from the next cycle on;
+    `store_enable`: In, `total` (In) is written at the end of this cycle.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self._config = config
+        words = totals_layout(config)["total"].shape
+        beat = tag_layout(config)["beat"].shape
+        super().__init__(
+            {
+                "fetch": In(beat),
+                "fetch_enable": In(1),
+                "psum": Out(words),
+                "store": In(beat),
+                "store_enable": In(1),
+                "total": In(words),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=self.psum.shape(), depth=self._config.depth, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            read.addr.eq(self.fetch),
+            read.en.eq(self.fetch_enable),
+            self.psum.eq(read.data),
+            write.addr.eq(self.store),
+            write.data.eq(self.total),
+            write.en.eq(self.store_enable),
+        ]
+        return m
 
 
 class DotArray(wiring.Component):
@@ -72,8 +109,9 @@ class DotArray(wiring.Component):
         m.submodules.front = share(front, "front", platform)
         wiring.connect(m, wiring.flipped(self.w), front.w)
         wiring.connect(m, wiring.flipped(self.x), front.x)
+        accumulators = Accumulators(self._config)
+        m.submodules.accumulators = share(accumulators, "accumulators", platform)
         totals = Signal(totals_layout(self._config)["total"].shape)
-        psums = self._accumulators(m, front, totals)
         for i, row in enumerate(self._rows):
             m.submodules[f"row{i}"] = share(row, "row", platform)
             m.d.comb += [
@@ -81,27 +119,18 @@ class DotArray(wiring.Component):
                 row.w.eq(self.w.payload),
                 row.x.eq(front.multiples),
                 row.control.eq(front.control),
-                row.psum.eq(psums[i]),
+                row.psum.eq(accumulators.psum[i]),
                 totals[i].eq(row.total),
             ]
         m.d.comb += [
             front.advance.eq(~self.o.valid | self.o.ready),
             self.o.valid.eq(front.done.valid & front.done.emit),
+            accumulators.fetch.eq(front.fetch.beat),
+            accumulators.fetch_enable.eq(front.fetch.valid & ~front.fetch.clear & front.advance),
+            accumulators.store.eq(front.done.beat),
+            accumulators.store_enable.eq(front.done.valid & ~front.done.emit),
+            accumulators.total.eq(totals),
             self.o.payload.total.eq(totals),
             self.o.payload.last.eq(front.done.last),
         ]
         return m
-
-    def _accumulators(self, m, front, totals):
-        """One entry per beat of a tile, all rows beside each other: one read and one write port."""
-        memory = Memory(shape=totals.shape(), depth=self._config.depth, init=[])
-        m.submodules.accumulators = memory
-        write, read = memory.write_port(), memory.read_port()
-        m.d.comb += [
-            read.addr.eq(front.fetch.beat),
-            read.en.eq(front.fetch.valid & ~front.fetch.clear & front.advance),
-            write.addr.eq(front.done.beat),
-            write.data.eq(totals),
-            write.en.eq(front.done.valid & ~front.done.emit),
-        ]
-        return read.data

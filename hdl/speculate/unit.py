@@ -82,7 +82,8 @@ class DotUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.encode = encode = EncoderBank(self._config)
+        encode = EncoderBank(self._config)
+        m.submodules.encode = share(encode, "encode", platform)
         m.submodules.array = share(self._array, "array", platform)
         wiring.connect(m, wiring.flipped(self.x), encode.i)
         wiring.connect(m, encode.o, self._array.x)
