@@ -15,6 +15,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.errors import require
+from hdl.shared import share
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,8 @@ class SumTree(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tree = tree = self._tree
+        tree = self._tree
+        m.submodules.tree = share(tree, "tree", platform)
         top = 1 << (self._word_bits - 1)
         m.d.comb += [tree.i[str(i)].eq(word.as_unsigned() ^ top) for i, word in enumerate(self.i)]
         m.d.comb += [
