@@ -85,6 +85,13 @@ class HLogEncoder(wiring.Component):
 class HLogMultiples(wiring.Component):
     """Decodes an HLog code to the two multiples from which any product with another level is a shift. Combinational.
 
+        low   = 2^k, or 2^(k-1) with the half-step flag      the lowest one of the level, and of its multiples
+        X     = low · {1, 3}      = low + {0, 2·low}
+        3·X   = low · {3, 9}      = low + {2·low, 8·low}
+
+    No two ones of a sum fall on one place, so both are ORs. Nor does a negative one take an adder: -m keeps the bits
+    up to its lowest one and inverts those above.
+
     Parameters
     ----------
     coding: the format of the code; n = its `bits`.
@@ -93,7 +100,7 @@ class HLogMultiples(wiring.Component):
     -------
     i: In, `code_layout(coding)`.
     once: Out, signed(n+1). The level X: ±2^k or ±3·2^(k-1), or 0.
-    thrice: Out, signed(n+2). 3·X, formed as X + 2X: this adder is all that replaces the multipliers.
+    thrice: Out, signed(n+2). 3·X.
     """
 
     def __init__(self, coding: HLogFormat):
@@ -113,14 +120,17 @@ class HLogMultiples(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = self._coding.bits
+        half = self.i.half
         power = Signal(bits)
-        level = Signal(bits)
+        low = Signal(bits)
+        inverted = Signal(bits + 2)
         m.d.comb += [
             power.eq(Cat(self.i.exponent == k for k in range(bits))),
-            # Half of the power is added below it; "half of 2^0" is the zero code.
-            level.eq(Mux(self.i.half, power[1:] | power & ~1, power)),
-            self.once.eq(Mux(self.i.sign, -level, level)),
-            self.thrice.eq(self.once + (self.once << 1)),
+            # "Half of 2^0" is the zero code, and nothing is left of it.
+            low.eq(Mux(half, power >> 1, power)),
+            inverted.eq(Cat(low[:i].any() & self.i.sign for i in range(bits + 2))),
+            self.once.eq((low | Mux(half, low << 1, 0)) ^ inverted[: bits + 1]),
+            self.thrice.eq((low | Mux(half, low << 3, low << 1)) ^ inverted),
         ]
         return m
 
@@ -138,7 +148,7 @@ def hlog_place(m: Module, once: Value, thrice: Value, code: Value, coding: HLogF
 
 
 class HLogProduct(wiring.Component):
-    """Product of two HLog levels: one small adder for 3X, a selection, a shift. Combinational.
+    """Product of two HLog levels: a selection between X and 3X, a sign, a shift. Combinational.
 
     Parameters
     ----------
