@@ -25,7 +25,7 @@ CLOCK_PS = 1000
 
 # Area-driven mapping (amap) finds the and-or cells that shifts are made of; `upsize` then buys back the speed.
 _FOR_AREA = "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dch,-f;amap,-m;buffer,-N,20;upsize,{D};dnsize,{D};stime,-p"
-# The adder keeps its prefix tree: nothing that would restructure it comes before mapping.
+# The adder keeps its prefix tree: nothing that would restructure it comes before `map`.
 _FOR_SPEED = "+strash;map;buffer,-N,12;upsize,{D};dnsize,{D};stime,-p"
 _CONSTRAINTS = "set_driving_cell BUF_X2\nset_load 10.0\n"
 

