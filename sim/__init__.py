@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Co-simulation: the emitted Verilog in Verilator, driven by cocotb, held against the golden model."""

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dot products in RTL simulation: a matrix product cut into tiles, run through a `DotUnit` in Verilator."""
+
+import pickle
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config import presets
+from config.array import ArrayConfig
+from config.errors import require
+from golden.speculate.array import encode
+from hdl.emit import verilog
+from hdl.speculate.unit import DotUnit
+from sim import runner
+from sim.packing import pack
+
+Int64 = NDArray[np.int64]
+
+CLEAR, EMIT, LAST = 1, 2, 4
+WORK = Path("build/sim")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Flow control of a run: share of cycles in which the sources idle and in which the sink does not take."""
+
+    idle: float = 0.0
+    stall: float = 0.0
+
+
+FULL_SPEED = Flow()
+FLOWS = {
+    "steady": FULL_SPEED,
+    "idle": Flow(idle=0.4),
+    "stall": Flow(stall=0.4),
+    "idle and stall": Flow(idle=0.3, stall=0.3),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """Payloads for the streams of a unit, how many results are due, and within how many cycles."""
+
+    config: ArrayConfig
+    w: list[int]
+    x: list[int]
+    results: int
+    limit: int
+    idle: float
+    stall: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class SimResult:
+    """y: exact int64 [T, N]. cycles: from the first offer to the last result. seconds: of wall clock for these.
+
+    busy_share: cycles in which a beat entered, over all cycles.
+    """
+
+    y: Int64
+    cycles: int
+    seconds: float
+    busy_share: float
+
+    @property
+    def cycles_per_second(self) -> float:
+        return self.cycles / self.seconds
+
+
+def build(config: ArrayConfig) -> Path:
+    """Folder of the unit's model, built if need be."""
+    return runner.build(verilog(DotUnit(config), config.name), config.name)
+
+
+def run(
+    system: str | ArrayConfig,
+    x: NDArray[np.integer],
+    w: NDArray[np.integer],
+    *,
+    preset: str = "minilm",
+    flow: Flow = FULL_SPEED,
+    seed: int = 0,
+) -> SimResult:
+    """x [T, D] times w [N, D] transposed, on the unit of a number system at a preset, or on the one given.
+
+    Operands are integers of the operand's width; w is coded here, as it is offline. The bench checks every total
+    against the golden model. T is at most the array's depth and D at most its terms. Raises `Refusal` otherwise,
+    `SimulationError` if the hardware is wrong.
+    """
+    config = system if isinstance(system, ArrayConfig) else presets.arrays(preset)[system]
+    x, w = np.asarray(x, np.int64), np.asarray(w, np.int64)
+    require(
+        x.shape[0] <= config.depth and x.shape[1] <= config.terms,
+        f"x must be at most {config.depth} rows of {config.terms} terms for this array, not {x.shape[0]} of "
+        f"{x.shape[1]}; cut it, or use a larger preset.",
+    )
+    job = _job(config, x, w, flow, seed)
+    folder = build(config)
+    WORK.mkdir(parents=True, exist_ok=True)
+    # A failed run leaves its folder: job, log and, where asked for, waveforms.
+    work = Path(tempfile.mkdtemp(prefix=f"{config.name}-", dir=WORK)).resolve()
+    (work / "job.pickle").write_bytes(pickle.dumps(job))
+    runner.run(folder, config.name, "sim.dot_bench", work, {"FORESHIFT_JOB": str(work)})
+    with np.load(work / "result.npz") as result:
+        totals, cycles, seconds = result["totals"], int(result["cycles"]), float(result["seconds"])
+    if not runner.waves_wanted():
+        shutil.rmtree(work)
+    tiles = -(-len(w) // config.rows)
+    y = totals.reshape(tiles, len(x), config.rows).transpose(1, 0, 2).reshape(len(x), -1)[:, : len(w)]
+    return SimResult(y, cycles, seconds, len(job.x) / cycles)
+
+
+def _job(config: ArrayConfig, x: Int64, w: Int64, flow: Flow, seed: int) -> Job:
+    """Tiles in the order: for each group of rows of w, all chunks of the depth; for each chunk, all of x."""
+    rows, lanes, system = config.rows, config.lanes, config.system
+    tiles, chunks = -(-len(w) // rows), -(-x.shape[1] // lanes)
+    padding = chunks * lanes - x.shape[1]
+    x = np.pad(x, ((0, 0), (0, padding)))
+    w = np.pad(w, ((0, tiles * rows - len(w)), (0, padding)))
+    codes = np.asarray(encode(w, system.w))
+    ws, xs = [], []
+    for tile in range(tiles):
+        for chunk in range(chunks):
+            columns = slice(chunk * lanes, (chunk + 1) * lanes)
+            ws += pack(codes[tile * rows : (tile + 1) * rows, columns], system.w.code_bits)
+            mark = CLEAR * (chunk == 0) | EMIT * (chunk == chunks - 1)
+            marks = [mark] * (len(x) - 1) + [mark | LAST]
+            beats = pack(x[:, columns], system.bits)
+            xs += [beat | mark << (lanes * system.bits) for beat, mark in zip(beats, marks, strict=True)]
+    steady = len(ws) + len(xs) + tiles * chunks + 100
+    limit = int(20 * steady / ((1 - flow.idle) * (1 - flow.stall)))
+    return Job(config, ws, xs, tiles * len(x), limit, flow.idle, flow.stall, seed)

