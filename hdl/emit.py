@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Amaranth to Verilog: every distinct component is one module, the text the same to the byte on every machine."""
 
+import functools
 import re
+from collections.abc import Mapping
 
 from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Elaboratable, Fragment, Instance, ResetSignal
-from amaranth.hdl._ir import PortDirection
+from amaranth.hdl._ast import SignalDict
+from amaranth.hdl._ir import PortDirection, build_netlist
 from amaranth.lib import wiring
 
-_OLDEST_YOSYS = (0, 40)
-_UNWANTED = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+OLDEST_YOSYS = (0, 40)
+_UNWANTED = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding", "init")
+_LICENSE = "// SPDX-License-Identifier: Apache-2.0\n"
 
 
 def ports_of(component: wiring.Component) -> dict[str, tuple]:
@@ -20,6 +24,49 @@ def ports_of(component: wiring.Component) -> dict[str, tuple]:
         direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
         ports["__".join(map(str, path))] = (getattr(value, "as_value", lambda value=value: value)(), direction)
     return ports
+
+
+class _ModuleText(rtlil.ModuleEmitter):
+    """Amaranth's RTLIL of a module, without what is no hardware."""
+
+    def emit_signal_fields(self):
+        """Nothing: these are second names for the fields of layouts, the larger part of a wide array's text."""
+
+    def emit_memory(self, cell_idx, cell):
+        """A memory that starts with zeros starts with anything, like an SRAM: nothing is read before it is written."""
+        if any(cell.init):
+            super().emit_memory(cell_idx, cell)
+
+    def emit_operator(self, cell_idx, cell):
+        """Sums and comparisons whose operands have one width, written out."""
+        self._written_out = cell.operator in ("==", "!=", "+", "-")
+        super().emit_operator(cell_idx, cell)
+
+    def shorten_operand(self, value, *, signed):
+        return value if self._written_out else super().shorten_operand(value, signed=signed)
+
+
+def _rtlil(component: wiring.Component, name: str, platform: "_Sharing") -> str:
+    netlist = build_netlist(Fragment.get(component, platform), ports=ports_of(component), name=name)
+    empty = rtlil.EmptyModuleChecker(netlist)
+    design, names = rtlil.Design(emit_src=False), SignalDict()
+    for index, module in enumerate(netlist.modules):
+        if not empty.is_empty(index):
+            text = design.module(".".join(module.name), src_loc=module.src_loc)
+            _ModuleText(text, netlist, module, names, empty_checker=empty).emit()
+    return _without_idle_reset(_plain_names(str(design)))
+
+
+def _plain_names(text: str) -> str:
+    """Names that no tool has to escape: no dot in a module's, no dollar in a signal's. Yosys refuses a clash."""
+    text = re.sub(r"^( *(?:module|cell) \\\S+)", lambda m: m[1].replace(".", "_"), text, flags=re.MULTILINE)
+    return re.sub(r"(?<=\\)[\w$]*\$\w*", lambda m: m[0].lstrip("$").replace("$", "_"), text)
+
+
+def _without_idle_reset(text: str) -> str:
+    """Amaranth gives every clocked module a reset; one that holds data only has no use for it."""
+    used = len(re.findall(r"\\rst\b", text)) > 1
+    return text if used else re.sub(r"^  wire width 1 input \d+ +\\rst\n", "", text, flags=re.MULTILINE)
 
 
 class _Sharing:
@@ -32,9 +79,8 @@ class _Sharing:
 
     def convert(self, component: wiring.Component, name: str) -> str:
         """Add the component's module and those below it; returns its text."""
-        fragment = Fragment.get(component, self)
-        text, _ = rtlil.convert_fragment(fragment, ports_of(component), name, emit_src=False)
-        self.texts.append(_plain_names(text))
+        text = _rtlil(component, name, self)
+        self.texts.append(text)
         return text
 
     def instance(self, component: wiring.Component, name: str) -> Instance:
@@ -44,14 +90,13 @@ class _Sharing:
         kind = (type(component), {port: len(value) for port, (value, _) in ports.items()})
         if module not in self._kinds:
             text = self.convert(component, module)
-            clocked = re.search(r"^  wire width 1 input \d+ +\\clk$", text, re.MULTILINE) is not None
-            self._kinds[module] = (*kind, clocked)
-        *known, clocked = self._kinds[module]
+            globals_ = re.findall(r"^  wire width 1 input \d+ +\\(clk|rst)$", text, re.MULTILINE)
+            self._kinds[module] = (*kind, globals_)
+        *known, globals_ = self._kinds[module]
         assert tuple(known) == kind, f"two different components share the name {module}"
         wires = {("i_" if d is PortDirection.Input else "o_") + port: value for port, (value, d) in ports.items()}
-        if clocked:
-            wires |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
-        return Instance(module, **wires)
+        drivers = {"clk": ClockSignal, "rst": ResetSignal}
+        return Instance(module, **wires, **{f"i_{port}": drivers[port]() for port in globals_})
 
 
 def _mark_used(component: wiring.Component) -> None:
@@ -61,23 +106,61 @@ def _mark_used(component: wiring.Component) -> None:
             part._MustUse__used = True
 
 
-def _plain_names(text: str) -> str:
-    """Module names without dots, so that no tool has to escape them."""
-    return re.sub(r"^( *(?:module|cell) \\\S+)", lambda m: m[1].replace(".", "_"), text, flags=re.MULTILINE)
+@functools.cache
+def _yosys():
+    return find_yosys(lambda version: version >= OLDEST_YOSYS)
+
+
+def yosys_version() -> str:
+    """Of the Yosys that writes the Verilog, as major.minor."""
+    return ".".join(map(str, _yosys().version()[:2]))
+
+
+def _script(component: wiring.Component, name: str) -> list[str]:
+    """Commands for Yosys that write one unit's Verilog to the standard output."""
+    sharing = _Sharing(name)
+    sharing.convert(component, name)
+    removed = " ".join(f"-remove {attribute}" for attribute in _UNWANTED)
+    return [
+        "design -reset",
+        *(f"read_rtlil <<rtlil\n{text}\nrtlil" for text in sharing.texts),
+        "proc",
+        "pmuxtree",
+        "memory_collect",
+        f"attrmap {removed}",
+        f"attrmap -modattr {removed}",
+        "opt_clean",
+        "opt_dff -simple-dffe -nosdff",
+        "opt_clean -purge",
+        "write_verilog",
+    ]
+
+
+def verilog_of(units: Mapping[str, wiring.Component]) -> dict[str, str]:
+    """Name → Verilog of each unit, a module of that name with all modules below it; one run of Yosys for all of them.
+
+    Synthesizable, no attributes, no paths. Needs Yosys (`$YOSYS`, or `yosys` on the path). A text depends on the
+    component and the tools alone, not on its company.
+    """
+    script = [command for name, component in units.items() for command in _script(component, name)]
+    output = _yosys().run(["-q", "-"], "\n".join(script), ignore_warnings=True)
+    # Yosys names itself and its build in front of each.
+    nothing, *texts = re.split(r"^/\* Generated by Yosys [^\n]*\n+", output, flags=re.MULTILINE)
+    assert not nothing.strip(), nothing
+    return {name: _LICENSE + _tidy(text) for name, text in zip(units, texts, strict=True)}
 
 
 def verilog(component: wiring.Component, name: str) -> str:
-    """The Verilog of `component` as module `name`, with all modules below it; synthesizable, no attributes, no paths.
+    """`verilog_of` a single unit."""
+    return verilog_of({name: component})[name]
 
-    Needs Yosys (`$YOSYS`, or `yosys` on the path). Deterministic: it depends on the component and the tools alone.
-    """
-    sharing = _Sharing(name)
-    sharing.convert(component, name)
-    yosys = find_yosys(lambda version: version >= _OLDEST_YOSYS)
-    script = [f"read_rtlil <<rtlil\n{text}\nrtlil" for text in sharing.texts]
-    removed = " ".join(f"-remove {attribute}" for attribute in _UNWANTED)
-    script += ["proc", "memory_collect", f"attrmap {removed}", f"attrmap -modattr {removed}"]
-    script.append("write_verilog -norename")
-    text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
-    # Yosys names itself and its build in the first line.
-    return re.sub(r"\A/\* Generated by Yosys [^\n]*\n+", "", text)
+
+def clocking_of(text: str) -> list[str]:
+    """Those of `clk` and `rst` that the first module of a Verilog text has as ports."""
+    ports = re.search(r"^module \w+\((.*)\);$", text, re.MULTILINE)[1].split(", ")
+    return [port for port in ("clk", "rst") if port in ports]
+
+
+def _tidy(text: str) -> str:
+    """`!` of a vector as the reduction that it is."""
+    return text.replace(" = ! ", " = ~| ")

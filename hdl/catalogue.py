@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units of each preset that leave the generator as Verilog, and what their sidecars say of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from amaranth.hdl import Shape
+from amaranth.lib import data, wiring
+
+from config.array import ArrayConfig
+from config.formats import OPERAND_BITS, ROUNDINGS, HLogFormat, IntegerFormat, LeadingOneFormat
+from config.presets import arrays
+from hdl.arith.compress import SumTree
+from hdl.arith.hlog import HLogEncoder, HLogProduct
+from hdl.arith.integer import IntegerEncoder
+from hdl.arith.leading_one import LeadingOneEncoder
+from hdl.arith.requantise import Requantiser
+from hdl.arith.shift import ShiftProduct
+from hdl.speculate.unit import DotUnit
+
+_ROLES = {
+    "clk": "clock, rising edge",
+    "rst": "reset, synchronous, active high; nothing has a defined content before it",
+}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A component under the name that its module, its file and its sidecar carry, and the parameters it is made from:
+    numbers, strings, or dataclasses of `config`."""
+
+    name: str
+    make: Callable[[], wiring.Component]
+    parameters: dict[str, Any]
+
+
+def units(preset: str) -> list[Unit]:
+    """The units of a preset: number blocks, then one dot-product unit per number system. Raises `Refusal` for an
+    unknown preset."""
+    configs = arrays(preset)
+    return [*_number_blocks(configs["hlog"]), *(_dot_unit(config) for config in configs.values())]
+
+
+def _dot_unit(config: ArrayConfig) -> Unit:
+    return Unit(config.name, lambda: DotUnit(config), {"config": config})
+
+
+def _number_blocks(config: ArrayConfig) -> list[Unit]:
+    """The blocks of an array as units of their own, in the widths that this array has."""
+    hlog, leading_one, int4 = HLogFormat(), LeadingOneFormat(), IntegerFormat(4)
+    term_bits, acc_bits, lanes = 2 * OPERAND_BITS, config.acc_bits, config.lanes
+    return [
+        *(
+            Unit(f"hlog_encoder_{OPERAND_BITS}_{f.rounding}", lambda f=f: HLogEncoder(f), {"coding": f})
+            for f in (HLogFormat(rounding=rounding) for rounding in ROUNDINGS)
+        ),
+        Unit(f"leading_one_encoder_{OPERAND_BITS}", lambda: LeadingOneEncoder(leading_one), {"coding": leading_one}),
+        Unit(f"integer_encoder_{int4.bits}", lambda: IntegerEncoder(int4), {"coding": int4}),
+        Unit(f"hlog_product_{OPERAND_BITS}", lambda: HLogProduct(hlog), {"coding": hlog}),
+        Unit(f"shift_product_{OPERAND_BITS}", lambda: ShiftProduct(leading_one), {"coding": leading_one}),
+        Unit(f"requantiser_{acc_bits}", lambda: Requantiser(acc_bits=acc_bits), {"acc_bits": acc_bits}),
+        Unit(
+            f"sum_tree_{lanes}x{term_bits}",
+            lambda: SumTree(count=lanes, bits=term_bits),
+            {"count": lanes, "bits": term_bits},
+        ),
+    ]
+
+
+def describe(unit: Unit, component: wiring.Component, clocking: list[str]) -> dict[str, Any]:
+    """A unit's parameters with every width derived from them, its latency in cycles, and its ports, in plain lists,
+    dicts, strings and numbers. `clocking`: those of clk and rst that its Verilog has."""
+    return {
+        "name": unit.name,
+        "component": type(component).__qualname__,
+        "parameters": {name: _plain(value) for name, value in unit.parameters.items()},
+        "latency": getattr(component, "latency", 0),
+        "ports": [
+            *({"name": name, "direction": "input", "role": _ROLES[name], **_shape(1)} for name in clocking),
+            *(
+                {
+                    "name": "__".join(map(str, path)),
+                    "direction": "input" if member.flow == wiring.In else "output",
+                    **_shape(member.shape),
+                }
+                for path, member, _ in component.signature.flatten(component)
+            ),
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass as its fields and its derived properties, by name."""
+    if not is_dataclass(value):
+        return list(value) if isinstance(value, tuple) else value
+    kind = type(value)
+    derived = [name for name in dir(kind) if isinstance(getattr(kind, name), property)]
+    names = [field.name for field in fields(value)] + derived
+    return {name: _plain(getattr(value, name)) for name in names}
+
+
+def _shape(shape: Any) -> dict[str, Any]:
+    """Width, sign and, of a layout, the parts: fields with their offsets, or count and shape of equal items."""
+    plain = Shape.cast(shape)
+    described: dict[str, Any] = {"width": plain.width, "signed": plain.signed}
+    if isinstance(shape, data.ArrayLayout):
+        described |= {"count": shape.length, "item": _shape(shape.elem_shape)}
+    elif isinstance(shape, data.Layout):
+        described["fields"] = [{"name": name, "offset": field.offset, **_shape(field.shape)} for name, field in shape]
+    return described

