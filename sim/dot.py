@@ -5,6 +5,7 @@ import pickle
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,7 @@ class SimResult:
         return self.cycles / self.seconds
 
 
+@cache
 def build(config: ArrayConfig) -> Path:
     """Folder of the unit's model, built if need be."""
     return runner.build(verilog(DotUnit(config), config.name), config.name, repeated=[f"{config.name}_row"])
