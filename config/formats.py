@@ -130,7 +130,7 @@ class IntegerFormat:
 
 @dataclass(frozen=True)
 class RawFormat:
-    """The operand as it is, two's complement of `bits` bits (LAPA leaves x uncoded). Raises `Refusal` unless 4 to 10."""
+    """The operand as it is, two's complement of `bits` bits, 4 to 10: LAPA leaves x uncoded. `Refusal` for others."""
 
     bits: int = OPERAND_BITS
 

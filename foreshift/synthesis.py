@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from config.array import ArrayConfig
-from config.errors import Refusal
 from foreshift import demo
 from foreshift.demo_results import staged
 from golden.models import minilm
@@ -34,7 +33,7 @@ def operands() -> tuple[Integers, Integers, str]:
 
 
 def _text(config: ArrayConfig) -> str:
-    return verilog(DotUnit(config), config.name)
+    return str(verilog(DotUnit(config), config.name))
 
 
 def run(args: Namespace) -> None:

@@ -96,13 +96,13 @@ def run(
     `SimulationError` if the hardware is wrong.
     """
     config = system if isinstance(system, ArrayConfig) else presets.arrays(preset)[system]
-    x, w = np.asarray(x, np.int64), np.asarray(w, np.int64)
+    operands = np.asarray(x, np.int64), np.asarray(w, np.int64)
     require(
         x.shape[0] <= config.depth and x.shape[1] <= config.terms,
         f"x must be at most {config.depth} rows of {config.terms} terms for this array, not {x.shape[0]} of "
         f"{x.shape[1]}; cut it, or use a larger preset.",
     )
-    job = _job(config, x, w, flow, seed)
+    job = _job(config, *operands, flow, seed)
     folder = build(config)
     WORK.mkdir(parents=True, exist_ok=True)
     # A failed run leaves its folder: job, log and, where asked for, waveforms.

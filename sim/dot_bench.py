@@ -4,8 +4,10 @@
 import os
 import pickle
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -20,7 +22,7 @@ QUIET_CYCLES = 40
 """Cycles after the last result in which nothing more may come: more than any array is deep."""
 
 
-async def edge(dut, streams):
+async def edge(dut: Any, streams: Iterable[Source | Sink]) -> None:
     """One cycle: drive, let everything settle, sample, clock."""
     for stream in streams:
         stream.drive()
@@ -35,8 +37,8 @@ async def edge(dut, streams):
             stream.after_edge()
 
 
-@cocotb.test
-async def job(dut):
+@cocotb.test  # type: ignore[untyped-decorator]
+async def job(dut: Any) -> None:
     folder = Path(os.environ["FORESHIFT_JOB"])
     work = pickle.loads((folder / "job.pickle").read_bytes())
     config, rng = work.config, Random(work.seed)
@@ -58,7 +60,8 @@ async def job(dut):
     totals, lasts = expected(config, w.seen, x.seen)
     bits = config.acc_bits
     found = unpack(o.seen, bits, config.rows)
-    assert w.done and x.done, "the unit must take all that is offered"
+    assert w.done, "the unit must take all weights that are offered"
+    assert x.done, "the unit must take all beats that are offered"
     assert len(found) == len(totals), f"{len(totals)} results were due, {len(found)} came"
     wrong = np.argwhere(found != totals)
     assert not len(wrong), (

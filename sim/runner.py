@@ -40,7 +40,7 @@ class SimulationError(AssertionError):
     """A bench failed; the message says which, why, and how to run it again with waveforms."""
 
 
-class _Verilator(CocotbVerilator):
+class _Verilator(CocotbVerilator):  # type: ignore[misc]
     """cocotb's runner, without the option that makes every signal public."""
 
     def _build_command(self) -> list[list[str]]:
@@ -76,7 +76,9 @@ def build(verilog: str, top: str, *, repeated: Sequence[str] = (), waves: bool |
     """
     waves = waves_wanted() if waves is None else waves
     version = verilator_version()
-    key = repr((verilog, top, tuple(repeated), waves, version, _OPTIONS, metadata.version("cocotb"), sys.version_info[:2]))
+    key = repr(
+        (verilog, top, tuple(repeated), waves, version, _OPTIONS, metadata.version("cocotb"), sys.version_info[:2])
+    )
     folder = (CACHE / f"{top}-{hashlib.sha256(key.encode()).hexdigest()[:16]}").resolve()
     with _locked(folder):
         if not (folder / "complete").exists():

@@ -2,7 +2,7 @@
 """The comparison of arrays: the same array around different products, mapped, timed and measured."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def measure(name: str, design: Design, library: Library, x: Integers, w: Integer
     )
 
 
-def as_json(results: list[Result], conditions: dict[str, object]) -> str:
+def as_json(results: list[Result], conditions: Mapping[str, object]) -> str:
     """All figures, and the conditions under which they hold, as JSON."""
     rows = [asdict(result) | {"register_share": result.register_share} for result in results]
-    return json.dumps({"conditions": conditions, "arrays": rows}, indent=2) + "\n"
+    return json.dumps({"conditions": dict(conditions), "arrays": rows}, indent=2) + "\n"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maps an array's Verilog onto the cell library with Yosys, by hierarchy: every distinct block once.
 
-    encode, front, row   kept as modules: their areas are reported apart, a row is mapped once and counts R times
-    tree, merge          carry-save adders; they become full-adder cells before ABC could take them apart
-    adder                the carry-propagating adder behind them: mapped for speed, everything else for area
-    accumulators         a memory: left out as a black box, reported in bits
+encode, front, row   kept as modules: their areas are reported apart, a row is mapped once and counts R times
+tree, merge          carry-save adders; they become full-adder cells before ABC could take them apart
+adder                the carry-propagating adder behind them: mapped for speed, everything else for area
+accumulators         a memory: left out as a black box, reported in bits
 """
 
 import json

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The comparison of arrays as a table and as a picture."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from synth.arrays import TITLES, YARDSTICK, Result
@@ -22,7 +23,7 @@ _HEAD = (
 def rows(results: list[Result]) -> list[tuple[str, ...]]:
     """The table, head first, every cell as text."""
     yardstick = next(result for result in results if result.name == YARDSTICK)
-    table = [_HEAD]
+    table: list[tuple[str, ...]] = [_HEAD]
     for result in results:
         spent = result.energy
         shared = (spent.encode + spent.front) / spent.total
@@ -55,14 +56,20 @@ def text(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def markdown(results: list[Result], conditions: dict[str, object]) -> str:
+def markdown(results: list[Result], conditions: Mapping[str, object]) -> str:
     """A page with the conditions, the table and the blocks."""
     table = rows(results)
     lines = ["# Dot-product arrays: area, clock, energy", ""]
     lines += [f"- {name}: {value}" for name, value in conditions.items()]
     lines += ["", "![area and energy per term](arrays.png)", "", _line(table[0]), "|---|" + "---:|" * (len(_HEAD) - 1)]
     lines += [_line(row) for row in table[1:]]
-    lines += ["", "## Blocks", "", "| array | encode | front | one row | registers of a row |", "|---|---:|---:|---:|---:|"]
+    lines += [
+        "",
+        "## Blocks",
+        "",
+        "| array | encode | front | one row | registers of a row |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for result in results:
         blocks = result.blocks
         areas = [f"{blocks[name].area:.0f}" for name in ("encode", "front", "row")]
@@ -82,7 +89,7 @@ def plot(results: list[Result], path: Path) -> None:
     names = [TITLES[result.name] for result in results]
     positions = range(len(results))
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.6), layout="constrained", sharey=True)
-    products = [len(results) and result.area / result.area_per_term for result in results]
+    products = [result.area / result.area_per_term for result in results]
     shares = {
         "registers": [result.register_area / n for result, n in zip(results, products, strict=True)],
         "logic": [(result.area - result.register_area) / n for result, n in zip(results, products, strict=True)],

@@ -57,7 +57,7 @@ def schedule(config: ArrayConfig, x: Integers, w: Integers, drain: int) -> Sched
     padded_w = np.zeros((tiles * rows, chunks * lanes), np.int64)
     padded_w[: len(w), :depth] = w
     load_and_stream = rows + tokens
-    # Rows that one tile takes one cycle longer over, when it has a single weight row, do not arise: rows > 1 here.
+    # With a single row the array waits a cycle behind the weights; the comparison has no use for that.
     assert rows > 1, "a schedule needs an array of at least two rows"
     count = tiles * chunks * load_and_stream + drain
     row, beat = np.full(count, -1), np.full(count, -1)
@@ -79,4 +79,5 @@ def schedule(config: ArrayConfig, x: Integers, w: Integers, drain: int) -> Sched
             sums[middle:end] = golden.dot(padded_x[:, upto], tile_w[:, upto], config.system)
             start = end
     weights[start:], xs[start:] = weights[start - 1], xs[start - 1]
-    return Schedule(row, beat, weights, xs, *flags, sums, terms=tiles * tokens * depth)
+    clear, emit, last = flags
+    return Schedule(row, beat, weights, xs, clear, emit, last, sums, tiles * tokens * depth)

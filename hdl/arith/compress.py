@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Column compressor: many words to one sum through carry-save adders, in a pipeline.
 
-    words   ▓▓▓▓▓▓▓▓▓      a carry-save adder turns three words into two (sum and carry) in the time of one full adder,
-    level 1 ▓▓▓▓▓▓         so n words need about log1.5(n/2) levels; one carry-propagating adder ends the tree.
-    level 2 ▓▓▓▓           Registers stand after the levels named in `cuts`.
-    …       ▓▓
+words   ▓▓▓▓▓▓▓▓▓      a carry-save adder turns three words into two (sum and carry) in the time of one full adder,
+level 1 ▓▓▓▓▓▓         so n words need about log1.5(n/2) levels; one carry-propagating adder ends the tree.
+level 2 ▓▓▓▓           Registers stand after the levels named in `cuts`.
+…       ▓▓
 """
 
 from collections.abc import Sequence
@@ -70,9 +70,7 @@ def _add_carry_save(m: Module, words: list[tuple[Word, Value]], end: int) -> lis
 def _level(m: Module, words: list[tuple[Word, Value]], end: int) -> list[tuple[Word, Value]]:
     """One level of the tree: words that lie in the same columns meet, so that few adders see an empty column."""
     words = sorted(words, key=lambda item: (item[0].column, item[0].bits))
-    reduced = [
-        pair for i in range(0, len(words) - 2, 3) for pair in _add_carry_save(m, words[i : i + 3], end)
-    ]
+    reduced = [pair for i in range(0, len(words) - 2, 3) for pair in _add_carry_save(m, words[i : i + 3], end)]
     return [pair for pair in reduced if pair[0].bits > 0] + words[3 * (len(words) // 3) :]
 
 
@@ -168,9 +166,7 @@ class SumTree(wiring.Component):
         self._tree = CarrySaveTree(
             words=[Word(bits)] * count + [Word(sum_bits)], bits=sum_bits, cuts=cuts(count + 1, first, later)
         )
-        super().__init__(
-            {"i": In(data.ArrayLayout(signed(bits), count)), "enable": In(1), "o": Out(signed(sum_bits))}
-        )
+        super().__init__({"i": In(data.ArrayLayout(signed(bits), count)), "enable": In(1), "o": Out(signed(sum_bits))})
 
     @property
     def latency(self) -> int:

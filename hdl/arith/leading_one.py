@@ -59,9 +59,7 @@ class LeadingOneEncoder(wiring.Component):
         m.d.comb += [
             size.eq(magnitude(self.i, bits)),
             zero.eq(size == 0),
-            self.o.position.eq(
-                Mux(zero, self._coding.zero_code, binary(one_hot_leading(size), position_bits))
-            ),
+            self.o.position.eq(Mux(zero, self._coding.zero_code, binary(one_hot_leading(size), position_bits))),
             self.o.sign.eq(self.i[-1]),
         ]
         return m

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a lane of the array is made of in each number system; everything around it is the same for all.
 
-    x code ─► decoder, once for all rows ─► multiples ──broadcast──► product ─► unsigned words for the compressor
-                                                        weight code ───┘
-    Σ words(x, w) - Σ words(0, w)  =  x·w              the second sum depends on the weights alone
+x code ─► decoder, once for all rows ─► multiples ──broadcast──► product ─► unsigned words for the compressor
+                                                    weight code ───┘
+Σ words(x, w) - Σ words(0, w)  =  x·w              the second sum depends on the weights alone
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One row of the dot-product array: stationary weights, lanes, compressor, accumulation.
 
-    multiples of x ─┬─► lane 0 ─┐  ┌─ cut ─┐   ┌ pair ┐                             ┌ total ┐
-    (broadcast)     ├─► lane 1 ─┼─►│ CSA … │──►│ s, c │──► s + c - offset + psum ──►│       │──►
-                    └─► …      ─┘  └───────┘   └──────┘           ▲                 └───────┘
-                                                 offset: s + c for x = 0, taken once per set of weights
+multiples of x ─┬─► lane 0 ─┐  ┌─ cut ─┐   ┌ pair ┐                             ┌ total ┐
+(broadcast)     ├─► lane 1 ─┼─►│ CSA … │──►│ s, c │──► s + c - offset + psum ──►│       │──►
+                └─► …      ─┘  └───────┘   └──────┘           ▲                 └───────┘
+                                             offset: s + c for x = 0, taken once per set of weights
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
@@ -100,7 +100,9 @@ class Row(wiring.Component):
         m.d.comb += [
             merge.i["0"].eq(self._tree.o[0]),
             merge.i["1"].eq(self._tree.o[1]),
-            merge.i["2"].eq(Cat(inverse_offset | self.control.offset.replicate(pair), Const((1 << (bits - pair)) - 1, bits - pair))),
+            merge.i["2"].eq(
+                Cat(inverse_offset | self.control.offset.replicate(pair), Const((1 << (bits - pair)) - 1, bits - pair))
+            ),
             merge.i["3"].eq(Mux(self.control.clear, 0, self.psum)),
             adder.a.eq(merge.o[0]),
             adder.b.eq(merge.o[1]),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dot-product unit: the array with an encoder for each lane in front, integers in, exact sums out.
 
-    x, integers ─► encoder per lane ─► code register ─► DotArray ─► o
-    w, codes (made offline) ──────────────────────────────┘
+x, integers ─► encoder per lane ─► code register ─► DotArray ─► o
+w, codes (made offline) ──────────────────────────────┘
 """
 
 from amaranth.hdl import Cat, Module, Signal, signed

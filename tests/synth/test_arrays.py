@@ -74,7 +74,7 @@ def test_areas_are_those_of_yosys(mapped, cells):
 
 def test_registers_are_gated(mapped):
     """Weights and every stage of the pipeline stand still without work."""
-    config, design = mapped
+    _, design = mapped
     row = json.loads(design.netlist_json.read_text())["modules"][f"{design.top}_row"]["cells"].values()
     clocks = {cell["connections"]["GCK"][0] for cell in row if cell["type"].startswith("CLKGATE")}
     registers = [cell for cell in row if cell["type"].startswith("DFF")]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dot-product unit: construction, then co-simulation of its Verilog against the golden model."""
+
+import numpy as np
+import pytest
+
+from config.array import SYSTEMS, ArrayConfig, number_system
+from config.errors import Refusal
+from config.formats import ROUNDINGS
+from golden.speculate import array as golden
+from sim import dot, dot_model, runner
+
+ODD = {"rows": 3, "lanes": 5, "depth": 8, "terms": 24}
+
+
+def random(seed, t, n, d, bits=8):
+    rng = np.random.default_rng(seed)
+    return (rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (rows, d)) for rows in (t, n))
+
+
+def configurations():
+    for system in SYSTEMS:
+        yield pytest.param(ArrayConfig(number_system(system), **ODD), id=system)
+    for rounding in ROUNDINGS[1:]:
+        yield pytest.param(ArrayConfig(number_system("hlog", 8, rounding), **ODD), id=f"hlog-{rounding}")
+    for system in ("int8", "int4"):
+        yield pytest.param(ArrayConfig(number_system(system), booth=True, **ODD), id=f"{system}-booth")
+    yield pytest.param(ArrayConfig(number_system("hlog", 10), 1, 3, 2, 9), id="hlog-10-bits-one-row")
+    yield pytest.param(ArrayConfig(number_system("aloc", 4), 2, 1, 1, 6), id="aloc-4-bits-one-lane")
+
+
+# --- construction
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rows": 0}, "rows must be an integer from 1 to 128, not 0; set rows to a value in that range."),
+        ({"lanes": 257}, "lanes must be an integer from 1 to 256, not 257; set lanes to a value in that range."),
+        ({"depth": 2.5}, "depth must be an integer from 1 to 4096, not 2.5; set depth to a value in that range."),
+        ({"terms": 63}, "terms must be at least lanes = 64, not 63; raise terms or use fewer lanes."),
+        ({"booth": True}, "booth applies to int8 and int4 only, not to 'hlog'; leave it out."),
+    ],
+)
+def test_illegal_array(change, sentence):
+    with pytest.raises(Refusal) as refused:
+        ArrayConfig(**({"terms": 64} | change))
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("log",), "The number system must be one of hlog, aloc, pot, int8, int4, not 'log'; choose one of them."),
+        (("hlog", 3), "bits must be an integer from 4 to 10, not 3; set bits to the operand's width."),
+        (("aloc", 11), "bits must be an integer from 4 to 10, not 11; set bits to the operand's width."),
+        (("int8", 9), "bits must be 8 for int8, not 9; leave bits out."),
+        (("pot", 8, "truncate"), "rounding applies to hlog only, not to 'pot'; leave it out."),
+        (
+            ("hlog", 8, "up"),
+            "rounding must be one of nearest, nearest_down, truncate, not 'up'; set rounding to one of them.",
+        ),
+    ],
+)
+def test_illegal_system(arguments, sentence):
+    with pytest.raises(Refusal) as refused:
+        number_system(*arguments)
+    assert str(refused.value) == sentence
+
+
+def test_operands_larger_than_the_array():
+    x, w = random(0, 9, 2, 24)
+    with pytest.raises(Refusal, match=r"^x must be at most 8 rows of 24 terms for this array, not 9 of 24; "):
+        dot.run(ArrayConfig(**ODD), x, w)
+
+
+# --- co-simulation
+
+
+@pytest.mark.parametrize("config", configurations())
+@pytest.mark.parametrize("flow", dot.FLOWS)
+def test_random(config, flow):
+    x, w = random(1, config.depth, 4, config.terms, config.system.bits)
+    result = dot.run(config, x, w, flow=dot.FLOWS[flow], seed=7)
+    assert np.array_equal(result.y, golden.dot(x, w, config.system))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_extremes(system):
+    """Rows of x and of w: all -128, all zero, one hot, alternating signs, all 127."""
+    terms = ODD["terms"]
+    patterns = np.zeros((5, terms), np.int64)
+    patterns[0], patterns[2, terms // 2], patterns[4] = -128, -128, 127
+    patterns[3, ::2], patterns[3, 1::2] = -128, 127
+    config = ArrayConfig(number_system(system), **ODD)
+    assert np.array_equal(dot.run(config, patterns, patterns).y, golden.dot(patterns, patterns, config.system))
+
+
+def test_one_beat_tiles():
+    """The shortest tiles there are, one row and one beat, at full speed: each sum is read just after it was written."""
+    config = ArrayConfig(number_system("hlog", 10), 1, 3, 2, 9)
+    x, w = random(3, 1, 3, 9, 10)
+    assert np.array_equal(dot.run(config, x, w).y, golden.dot(x, w, config.system))
+
+
+def test_full_speed_takes_a_beat_every_cycle():
+    """R cycles for the weights of a tile and one for each beat; nothing else but the latency."""
+    config = ArrayConfig(number_system("aloc"), **ODD)
+    x, w = random(4, 8, 6, 24)
+    tiles = 2 * 5
+    from hdl.speculate.unit import DotUnit
+
+    assert dot.run(config, x, w).cycles == tiles * (3 + 8) + DotUnit(config).latency
+
+
+# --- the bench can fail
+
+
+def test_ties_down_instead_of_up_is_caught(monkeypatch):
+    """The hardware rounds ties up, the model is told that they go down."""
+    up, down = (number_system("hlog", 8, rounding) for rounding in ("nearest", "nearest_down"))
+    x = np.full((2, 5), 5)
+    folder = dot.build(ArrayConfig(up, **ODD))
+    monkeypatch.setattr(dot, "build", lambda config: folder)
+    with pytest.raises(runner.SimulationError, match="totals are wrong"):
+        dot.run(ArrayConfig(down, **ODD), x, x)
+
+
+def test_dropped_sign_is_caught(monkeypatch):
+    """The weights reach the hardware without their signs."""
+    config = ArrayConfig(number_system("aloc"), **ODD)
+    job = dot._job(config, np.ones((2, 5), np.int64), -np.ones((3, 5), np.int64), dot.FULL_SPEED, 0)
+    totals, _ = dot_model.expected(config, job.w, job.x)
+    signs = sum(1 << (4 * lane + 3) for lane in range(config.lanes))
+    unsigned, _ = dot_model.expected(config, [word & ~signs for word in job.w], job.x)
+    assert totals[0, 0] == -5
+    assert unsigned[0, 0] == 5
+
+
+def test_failure_names_the_command_with_waveforms(monkeypatch):
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "tests/speculate/test_array.py::test_random[hlog] (call)")
+    assert runner._rerun().endswith("WAVES=1 python -m pytest 'tests/speculate/test_array.py::test_random[hlog]'")
