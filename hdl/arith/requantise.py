@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requantiser: a wide accumulator back to int8, acc·mul / 2^shift with round half up and saturation.
+
+    acc, mul ─► 16 rows ─┐        ┌──────┐   ┌──────────┐   ┌───────┐       ┌─────────┐
+    2^(shift-1) ─────────┼─ CSA ─►│ s, c │──►│ two sums │──►│ total │─ >> ─►│ 15 bits │─ >> ─ clip ─► o
+    signs of the rows ───┘        └──────┘   │ a slice  │   └───────┘ by 8s └─────────┘ by 1s
+                                             └──────────┘
+
+The rows are acc under each bit of mul. A signed row is its pattern with the top bit inverted, less 2^(width-1); what
+has to come off all of them is one constant. The rounding term is a word as well, so that one carry chain does for all.
+The sum is cut into slices, added both with and without a carry from below; then each carry chooses.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.errors import require
+from config.requantise import MAX_SHIFT, MUL_BITS, OUTPUT_BITS, SHIFT_BITS, internal_bits
+from hdl.arith.compress import CarrySaveTree, Word, cuts
+from hdl.shared import share
+
+MIN_ACC_BITS, MAX_ACC_BITS = 2, 46
+
+FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 4, 7
+"""Carry-save levels that fit a nanosecond in 45 nm, behind the rows and between registers."""
+
+LONGEST_SLICE = 11
+"""Bits of a carry chain that fit a nanosecond in 45 nm."""
+
+FINE_BITS = 3
+"""Bits of `shift` for the last stage; the stage before it shifts by multiples of 2^FINE_BITS."""
+
+COARSE_BITS = OUTPUT_BITS + (1 << FINE_BITS) - 1
+"""What is wider than this no fine shift brings into the output's range."""
+
+
+class Requantiser(wiring.Component):
+    """clip((acc·mul + 2^(shift-1)) >> shift, -128, 127). One result a cycle, `latency` cycles from i to o.
+
+    Parameters
+    ----------
+    acc_bits: width of the accumulator, 2 to 46. Raises `Refusal` for anything else.
+
+    Members
+    -------
+    i: In, stream of signed(acc_bits).
+    mul: In, 16. The multiplier, unsigned, taken with each transfer of `i`: one setting per result, or held still.
+    shift: In, 6. The shift, 1 to 40, taken likewise. Results of other shifts mean nothing.
+    o: Out, stream of signed(8), in the order of `i`.
+
+    `o.ready` low holds the whole pipeline; `o.valid` does not depend on it. Empty after reset.
+    """
+
+    def __init__(self, *, acc_bits: int):
+        require(
+            isinstance(acc_bits, int) and MIN_ACC_BITS <= acc_bits <= MAX_ACC_BITS,
+            f"acc_bits must be an integer from {MIN_ACC_BITS} to {MAX_ACC_BITS}, not {acc_bits!r}; "
+            "set acc_bits to the accumulator's width.",
+        )
+        self._acc_bits = acc_bits
+        bits = internal_bits(acc_bits)
+        # The rows, the rounding term, and the constant for the rows' signs.
+        words = [*(Word(acc_bits, i) for i in range(MUL_BITS)), Word(MAX_SHIFT), Word(bits)]
+        self._tree = CarrySaveTree(
+            words=words, bits=bits, cuts=cuts(len(words), FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS)
+        )
+        super().__init__(
+            {
+                "i": In(stream.Signature(signed(acc_bits))),
+                "mul": In(MUL_BITS),
+                "shift": In(SHIFT_BITS),
+                "o": Out(stream.Signature(signed(OUTPUT_BITS))),
+            }
+        )
+
+    @property
+    def acc_bits(self) -> int:
+        return self._acc_bits
+
+    @property
+    def latency(self) -> int:
+        """Register stages from i to o: the tree's, two for the total, the coarse shift, the result."""
+        return self._tree.latency + 4
+
+    def elaborate(self, platform):
+        m = Module()
+        tree = self._tree
+        m.submodules.tree = share(tree, "requantiser_tree", platform)
+        enable, shifts = self._control(m)
+        coarse, fine = self.latency - 2, self.latency - 1
+        m.d.comb += [tree.i.eq(Cat(self._words())), tree.enable.eq(Cat(enable[: tree.latency]))]
+        total = self._add(m, list(tree.o), *enable[tree.latency : coarse])
+
+        shifted = self._shift_coarse(total, shifts[coarse])
+        near = Signal(signed(COARSE_BITS), reset_less=True)
+        negative, exceeds = Signal(reset_less=True), Signal(reset_less=True)
+        with m.If(enable[coarse]):
+            m.d.sync += [near.eq(shifted), negative.eq(total[-1]), exceeds.eq(_exceeds(shifted, COARSE_BITS))]
+
+        result = near >> shifts[fine][:FINE_BITS]
+        limit = Cat((~negative).replicate(OUTPUT_BITS - 1), negative)
+        output = Signal(signed(OUTPUT_BITS), reset_less=True)
+        m.d.comb += self.o.payload.eq(output)
+        with m.If(enable[fine]):
+            m.d.sync += output.eq(Mux(exceeds | _exceeds(result, OUTPUT_BITS), limit, result))
+        return m
+
+    def _control(self, m: Module) -> tuple[list[Value], list[Value]]:
+        """For each register stage: whether it takes what stands in front of it, and that result's shift."""
+        advance = Signal()
+        valids, shifts = [self.i.valid], [self.shift]
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+        for stage in range(self.latency - 1):
+            valid = Signal(name=f"valid{stage}")
+            shift = Signal(SHIFT_BITS, name=f"shift{stage}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += valid.eq(valids[stage])
+                with m.If(valids[stage]):
+                    m.d.sync += shift.eq(shifts[stage])
+            valids.append(valid)
+            shifts.append(shift)
+        with m.If(advance):
+            m.d.sync += self.o.valid.eq(valids[-1])
+        return [advance & valid for valid in valids], shifts
+
+    def _words(self) -> list[Value]:
+        """The words of the sum, as unsigned patterns."""
+        acc_bits, bits = self._acc_bits, self._tree.bits
+        inverted = 1 << (acc_bits - 1)
+        acc = self.i.payload.as_unsigned()
+        rows = [(acc & bit.replicate(acc_bits)) ^ inverted for bit in self.mul]
+        rounding = Cat(self.shift == k + 1 for k in range(MAX_SHIFT))
+        signs = -inverted * ((1 << MUL_BITS) - 1)
+        return [*rows, rounding, Const(signs % (1 << bits), bits)]
+
+    @staticmethod
+    def _add(m: Module, pair: list[Value], add: Value, choose: Value) -> Value:
+        """The sum of the pair: each slice of it with and without a carry from below, then the right one of the two."""
+        total, carry = [], Const(0, 1)
+        for low in range(0, len(pair[0]), LONGEST_SLICE):
+            a, b = (word[low : low + LONGEST_SLICE] for word in pair)
+            sums = [Signal(len(a) + 1, name=f"sum{low}_with_{carried}", reset_less=True) for carried in (0, 1)]
+            with m.If(add):
+                m.d.sync += [register.eq(a + b + carried) for carried, register in enumerate(sums)]
+            right = Mux(carry, sums[1], sums[0])
+            total.append(right[: len(a)])
+            carry = right[-1]
+        chosen = Signal(signed(len(pair[0])), reset_less=True)
+        with m.If(choose):
+            m.d.sync += chosen.eq(Cat(total))
+        return chosen
+
+    @staticmethod
+    def _shift_coarse(total: Value, shift: Value) -> Value:
+        """`total` moved down by `shift`, but for its lowest `FINE_BITS` bits."""
+        for bit in reversed(range(FINE_BITS, SHIFT_BITS)):
+            total = Mux(shift[bit], total >> (1 << bit), total)
+        return total
+
+
+def _exceeds(value: Value, bits: int) -> Value:
+    """Does the signed `value` need more than `bits` bits?"""
+    above = value[bits - 1 :]
+    return above.any() & ~above.all()
