@@ -4,6 +4,7 @@
 import pickle
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,8 +87,6 @@ def run(
     w: NDArray[np.integer],
     *,
     preset: str = "minilm",
-    flow: Flow = FULL_SPEED,
-    seed: int = 0,
 ) -> SimResult:
     """x [T, D] times w [N, D] transposed, on the unit of a number system at a preset, or on the one given.
 
@@ -102,20 +101,27 @@ def run(
         f"x must be at most {config.depth} rows of {config.terms} terms for this array, not {x.shape[0]} of "
         f"{x.shape[1]}; cut it, or use a larger preset.",
     )
-    job = _job(config, *operands, flow, seed)
+    return run_each(config, [(*operands, FULL_SPEED)])[0]
+
+
+def run_each(config: ArrayConfig, products: Sequence[tuple[Int64, Int64, Flow]]) -> list[SimResult]:
+    """As `run`, for several x, w and ways of flow control, one after the other in one simulation."""
+    jobs = [_job(config, *product, seed) for seed, product in enumerate(products)]
     folder = build(config)
     WORK.mkdir(parents=True, exist_ok=True)
     # A failed run leaves its folder: job, log and, where asked for, waveforms.
     work = Path(tempfile.mkdtemp(prefix=f"{config.name}-", dir=WORK)).resolve()
-    (work / "job.pickle").write_bytes(pickle.dumps(job))
+    (work / "jobs.pickle").write_bytes(pickle.dumps(jobs))
     runner.run(folder, config.name, "sim.dot_bench", work, {"FORESHIFT_JOB": str(work)})
-    with np.load(work / "result.npz") as result:
-        totals, cycles, seconds = result["totals"], int(result["cycles"]), float(result["seconds"])
+    results = []
+    for number, (job, (x, w, _)) in enumerate(zip(jobs, products, strict=True)):
+        with np.load(work / f"result{number}.npz") as result:
+            totals, cycles, seconds = result["totals"], int(result["cycles"]), float(result["seconds"])
+        y = totals.reshape(-1, len(x), config.rows).transpose(1, 0, 2).reshape(len(x), -1)[:, : len(w)]
+        results.append(SimResult(y, cycles, seconds, len(job.x) / cycles))
     if not runner.waves_wanted():
         shutil.rmtree(work)
-    tiles = -(-len(w) // config.rows)
-    y = totals.reshape(tiles, len(x), config.rows).transpose(1, 0, 2).reshape(len(x), -1)[:, : len(w)]
-    return SimResult(y, cycles, seconds, len(job.x) / cycles)
+    return results
 
 
 def _job(config: ArrayConfig, x: Int64, w: Int64, flow: Flow, seed: int) -> Job:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb bench of `hdl.speculate.unit.DotUnit`: runs the job in the file named by FORESHIFT_JOB, checks every total."""
+"""cocotb bench of `hdl.speculate.unit.DotUnit`: runs the jobs in the folder FORESHIFT_JOB, checks every total."""
 
 import os
 import pickle
@@ -38,9 +38,15 @@ async def edge(dut: Any, streams: Iterable[Source | Sink]) -> None:
 
 
 @cocotb.test  # type: ignore[untyped-decorator]
-async def job(dut: Any) -> None:
+async def jobs(dut: Any) -> None:
     folder = Path(os.environ["FORESHIFT_JOB"])
-    work = pickle.loads((folder / "job.pickle").read_bytes())
+    for number, work in enumerate(pickle.loads((folder / "jobs.pickle").read_bytes())):
+        totals, cycles, seconds = await run(dut, work)
+        np.savez(folder / f"result{number}.npz", totals=totals, cycles=cycles, seconds=seconds)
+
+
+async def run(dut: Any, work: Any) -> tuple[Any, int, float]:
+    """Run one job from reset; returns the totals, and the cycles and seconds they took."""
     config, rng = work.config, Random(work.seed)
     w = Source(dut, "w", work.w, idle=work.idle, rng=rng)
     x = Source(dut, "x", work.x, idle=work.idle, rng=rng)
@@ -69,4 +75,4 @@ async def job(dut: Any) -> None:
         f"{found[tuple(wrong[0])]}, not {totals[tuple(wrong[0])]}"
     )
     assert [payload >> (bits * config.rows) for payload in o.seen] == lasts, "`last` must be that of the beat"
-    np.savez(folder / "result.npz", totals=found, cycles=cycles, seconds=seconds)
+    return found, cycles, seconds

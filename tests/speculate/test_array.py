@@ -3,12 +3,16 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import Const
 
 from config.array import SYSTEMS, ArrayConfig, number_system
 from config.errors import Refusal
 from config.formats import ROUNDINGS
 from golden.speculate import array as golden
-from sim import dot, dot_model, runner
+from hdl.arith import shift
+from hdl.emit import verilog
+from hdl.speculate.unit import DotUnit
+from sim import dot, runner
 
 ODD = {"rows": 3, "lanes": 5, "depth": 8, "terms": 24}
 
@@ -77,23 +81,28 @@ def test_operands_larger_than_the_array():
 # --- co-simulation
 
 
-@pytest.mark.parametrize("config", configurations())
-@pytest.mark.parametrize("flow", dot.FLOWS)
-def test_random(config, flow):
-    x, w = random(1, config.depth, 4, config.terms, config.system.bits)
-    result = dot.run(config, x, w, flow=dot.FLOWS[flow], seed=7)
-    assert np.array_equal(result.y, golden.dot(x, w, config.system))
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_extremes(system):
-    """Rows of x and of w: all -128, all zero, one hot, alternating signs, all 127."""
-    terms = ODD["terms"]
+def extremes(terms, bits):
+    """Rows of all smallest, all zero, one hot, alternating signs, all largest."""
+    smallest, largest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     patterns = np.zeros((5, terms), np.int64)
-    patterns[0], patterns[2, terms // 2], patterns[4] = -128, -128, 127
-    patterns[3, ::2], patterns[3, 1::2] = -128, 127
-    config = ArrayConfig(number_system(system), **ODD)
-    assert np.array_equal(dot.run(config, patterns, patterns).y, golden.dot(patterns, patterns, config.system))
+    patterns[0], patterns[2, terms // 2], patterns[4] = smallest, smallest, largest
+    patterns[3, ::2], patterns[3, 1::2] = smallest, largest
+    return patterns
+
+
+@pytest.mark.parametrize("config", list(configurations()))
+def test_equals_golden(config):
+    """Random operands under all four ways of flow control, then extremes against extremes."""
+    operands = [
+        (*random(seed, config.depth, 4, config.terms, config.system.bits), flow)
+        for seed, flow in enumerate(dot.FLOWS.values())
+    ]
+    patterns = extremes(config.terms, config.system.bits)
+    operands += [
+        (patterns[start : start + config.depth], patterns, dot.FULL_SPEED) for start in range(0, 5, config.depth)
+    ]
+    for result, (x, w, _) in zip(dot.run_each(config, operands), operands, strict=True):
+        assert np.array_equal(result.y, golden.dot(x, w, config.system))
 
 
 def test_one_beat_tiles():
@@ -108,9 +117,9 @@ def test_full_speed_takes_a_beat_every_cycle():
     config = ArrayConfig(number_system("aloc"), **ODD)
     x, w = random(4, 8, 6, 24)
     tiles = 2 * 5
-    from hdl.speculate.unit import DotUnit
-
-    assert dot.run(config, x, w).cycles == tiles * (3 + 8) + DotUnit(config).latency
+    unit = DotUnit(config)
+    verilog(unit, config.name)
+    assert dot.run(config, x, w).cycles == tiles * (3 + 8) + unit.latency
 
 
 # --- the bench can fail
@@ -127,14 +136,14 @@ def test_ties_down_instead_of_up_is_caught(monkeypatch):
 
 
 def test_dropped_sign_is_caught(monkeypatch):
-    """The weights reach the hardware without their signs."""
+    """A lane that forgets the sign of its weight."""
     config = ArrayConfig(number_system("aloc"), **ODD)
-    job = dot._job(config, np.ones((2, 5), np.int64), -np.ones((3, 5), np.int64), dot.FULL_SPEED, 0)
-    totals, _ = dot_model.expected(config, job.w, job.x)
-    signs = sum(1 << (4 * lane + 3) for lane in range(config.lanes))
-    unsigned, _ = dot_model.expected(config, [word & ~signs for word in job.w], job.x)
-    assert totals[0, 0] == -5
-    assert unsigned[0, 0] == 5
+    right = shift.place
+    monkeypatch.setattr(shift, "place", lambda m, word, sign, *rest: right(m, word, Const(0, 1), *rest))
+    folder = runner.build(verilog(DotUnit(config), config.name), config.name)
+    monkeypatch.setattr(dot, "build", lambda config: folder)
+    with pytest.raises(runner.SimulationError, match="totals are wrong"):
+        dot.run(config, np.ones((2, 5), np.int64), -np.ones((3, 5), np.int64))
 
 
 def test_failure_names_the_command_with_waveforms(monkeypatch):
