@@ -149,3 +149,15 @@ def test_dropped_sign_is_caught(monkeypatch):
 def test_failure_names_the_command_with_waveforms(monkeypatch):
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "tests/speculate/test_array.py::test_random[hlog] (call)")
     assert runner._rerun().endswith("WAVES=1 python -m pytest 'tests/speculate/test_array.py::test_random[hlog]'")
+
+
+# --- the arrays that are built in earnest
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_minilm_array_over_a_whole_head(system):
+    """Q of a head of 128 tokens, 384 terms deep, on 16 × 64; operands as large as they can be among them."""
+    x, w = random(5, 128, 32, 384)
+    x[7], w[3] = -128, -128
+    assert np.array_equal(dot.run(system, x, w).y, golden.dot(x, w, number_system(system)))

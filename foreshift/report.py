@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`foreshift report`: one page of what was measured, build/report/report.md, with its pictures beside it."""
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+from foreshift import demo, synthesis
+from foreshift.demo_results import staged
+
+PARTS = (
+    ("Arrays: area, clock, energy", synthesis.OUTPUT, "arrays.md", "make synth"),
+    ("Prediction of a sentence's attention", demo.OUTPUT, "demo.md", "make demo"),
+)
+
+
+def run(args: Namespace) -> None:
+    """Measure what has not been measured yet, then gather it; measured figures are never made up or changed here."""
+    if not (demo.OUTPUT / "demo.md").is_file():
+        demo.run(Namespace(text=None))
+    if not (synthesis.OUTPUT / "arrays.md").is_file():
+        synthesis.run(Namespace(json=False))
+    lines = ["# Report", ""]
+    pictures: list[Path] = []
+    for title, folder, page, command in PARTS:
+        body = (folder / page).read_text(encoding="utf-8").splitlines()
+        # The pages' own titles become sections.
+        lines += [f"## {title}", "", f"From `{command}`.", ""]
+        lines += [f"#{line}" if line.startswith("#") else line for line in body if not line.startswith("# ")]
+        lines.append("")
+        pictures += folder.glob("*.png")
+    with staged(synthesis.OUTPUT) as folder:
+        for picture in pictures:
+            shutil.copyfile(picture, folder / picture.name)
+        (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
+    print(synthesis.OUTPUT / "report.md")
