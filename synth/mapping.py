@@ -29,7 +29,7 @@ _FOR_AREA = "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dch,-f;amap,-m;buffer,-N,2
 _FOR_SPEED = "+strash;map;buffer,-N,12;upsize,{D};dnsize,{D};stime,-p"
 _CONSTRAINTS = "set_driving_cell BUF_X2\nset_load 10.0\n"
 
-_FULL_ADDERS = r"""
+FULL_ADDERS = r"""
 module \$fa (A, B, C, X, Y);
   parameter WIDTH = 1;
   input [WIDTH-1:0] A, B, C;
@@ -126,7 +126,7 @@ def map_design(verilog: str, top: str, folder: Path, liberty: Path, library: Lib
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     (work / "design.v").write_text(verilog, encoding="utf-8")
-    (work / "full_adders.v").write_text(_FULL_ADDERS, encoding="utf-8")
+    (work / "full_adders.v").write_text(FULL_ADDERS, encoding="utf-8")
     (work / "abc.constr").write_text(_CONSTRAINTS, encoding="utf-8")
     shutil.copyfile(liberty, work / "cells.lib")
     script = _SCRIPT.format(

@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from synth.mapping import FULL_ADDERS
+
 MULTIPLIER = """
 module multiplier (input clk, input rst, input signed [7:0] a, input signed [7:0] b, output reg signed [15:0] p);
   reg signed [7:0] ra, rb;
@@ -62,20 +64,6 @@ BLOCKS = {
     "small_gated": GATED.replace("ROWS", "4").replace("gated", "small_gated"),
     "mixed": MIXED,
 }
-
-FULL_ADDERS = r"""
-module \$fa (A, B, C, X, Y);
-  parameter WIDTH = 1;
-  input [WIDTH-1:0] A, B, C;
-  output [WIDTH-1:0] X, Y;
-  genvar i;
-  generate
-    for (i = 0; i < WIDTH; i = i + 1) begin : bits
-      FA_X1 adder (.A(A[i]), .B(B[i]), .CI(C[i]), .CO(X[i]), .S(Y[i]));
-    end
-  endgenerate
-endmodule
-"""
 
 # An adder with a constant operand is left to ABC, which makes less of it.
 FULL_ADDERS_WITH_CONSTANTS = """
