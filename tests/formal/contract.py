@@ -67,6 +67,12 @@ def claim_progress(m: Module, *, owed: Value, leaves: Value, can_leave: Value, b
         m.d.sync += waited.eq(waited + 1)
 
 
+def inputs_of(component: wiring.Component) -> dict[str, Value]:
+    """The inputs of a component by name, the parts of their paths joined by two underscores."""
+    members = component.signature.flatten(component)
+    return {"__".join(map(str, path)): Value.cast(port) for path, member, port in members if member.flow == wiring.In}
+
+
 class IndependenceClaim(wiring.Component):
     """The valid of stream `o` does not depend on its ready.
 
@@ -76,22 +82,17 @@ class IndependenceClaim(wiring.Component):
 
     def __init__(self, one: wiring.Component, other: wiring.Component):
         self._one, self._other = one, other
-        self._inputs = [
-            (path, Value.cast(port).shape())
-            for path, member, port in one.signature.flatten(one)
-            if member.flow == wiring.In
-        ]
-        super().__init__({**{"__".join(path): In(shape) for path, shape in self._inputs}, "differs": In(1)})
+        super().__init__({**{name: In(len(port)) for name, port in inputs_of(one).items()}, "differs": In(1)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules += [self._one, self._other]
         differed = Signal()
         m.d.sync += differed.eq(differed | self.differs)
-        for component, change in ((self._one, 0), (self._other, self.differs)):
-            for path, member, port in component.signature.flatten(component):
-                if member.flow == wiring.In:
-                    value = getattr(self, "__".join(path))
-                    m.d.comb += Value.cast(port).eq(value ^ change if path == ("o", "ready") else value)
-        m.d.comb += Assert(differed | (self._one.o.valid == self._other.o.valid))
+        for component in (self._one, self._other):
+            m.d.comb += [port.eq(getattr(self, name)) for name, port in inputs_of(component).items()]
+        m.d.comb += [
+            self._other.o.ready.eq(self.o__ready ^ self.differs),
+            Assert(differed | (self._one.o.valid == self._other.o.valid)),
+        ]
         return m
