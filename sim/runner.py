@@ -14,8 +14,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -33,9 +34,12 @@ _MAKEFLAGS = (
     "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines "
     "CFG_CXXFLAGS_STD=-std=gnu++20 CFG_LDLIBS_THREADS=-lpthread "
     # Only what runs every cycle is worth the compiler's time.
-    "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+    "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
 )
-_OPTIONS = ("-O3", "--x-assign", "0", "-Wno-fatal")
+# Registers and memories start at random, as nothing says what they hold before reset.
+_PLUSARGS = ["+verilator+rand+reset+2", "+verilator+seed+1"]
+# Few files: each reads the same large headers.
+_OPTIONS = ("-O3", "--x-assign", "0", "-Wno-fatal", "--output-split", "3000000")
 
 
 class SimulationError(AssertionError):
@@ -43,10 +47,17 @@ class SimulationError(AssertionError):
 
 
 class _Verilator(CocotbVerilator):  # type: ignore[misc]
-    """cocotb's runner, without the option that makes every signal public."""
+    """cocotb's runner, without the option that makes every signal public, and with Verilator's own part of a model
+    taken from `runtime` if it is there."""
+
+    runtime: Path
 
     def _build_command(self) -> list[list[str]]:
-        return [[word for word in command if word != "--public-flat-rw"] for command in super()._build_command()]
+        verilate, make = super()._build_command()
+        # make leaves alone what is newer than its source.
+        objects = [str(path) for path in sorted(self.runtime.glob("*.o"))]
+        copy = [["cp", *objects, str(self.build_dir)]] if objects else []
+        return [[word for word in verilate if word != "--public-flat-rw"], *copy, make]
 
 
 def waves_wanted() -> bool:
@@ -78,18 +89,36 @@ def build(verilog: str, top: str, *, repeated: Sequence[str] = (), waves: bool |
     """
     waves = waves_wanted() if waves is None else waves
     version = verilator_version()
-    key = repr(
-        (verilog, top, tuple(repeated), waves, version, _OPTIONS, metadata.version("cocotb"), sys.version_info[:2])
-    )
-    folder = (CACHE / f"{top}-{hashlib.sha256(key.encode()).hexdigest()[:16]}").resolve()
+    tools = (version, waves, _OPTIONS, _MAKEFLAGS, metadata.version("cocotb"), sys.version_info[:2])
+    folder = (CACHE / f"{top}-{_hash(verilog, top, tuple(repeated), tools)}").resolve()
+    runtime = (CACHE / f"runtime-{_hash(tools)}").resolve()
     with _locked(folder):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _build(verilog, top, folder, repeated, waves)
+            _build(verilog, top, folder, repeated, waves, runtime)
+            _keep_runtime(folder, runtime)
             for bulky in (*folder.glob("*.gch"), *folder.glob("*.o"), *folder.glob("*.a")):
                 bulky.unlink()
             (folder / "complete").touch()
     return folder
+
+
+def _hash(*facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _keep_runtime(folder: Path, runtime: Path) -> None:
+    """Verilator's own part is the same in every model, and most of the work of a small one."""
+    if runtime.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=runtime.parent) as staging:
+        whole = Path(staging) / "runtime"
+        whole.mkdir()
+        for path in folder.glob("verilated*.o"):
+            shutil.copy(path, whole)
+        # Another process may have been quicker.
+        with suppress(OSError):
+            whole.rename(runtime)
 
 
 @contextmanager
@@ -101,7 +130,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(verilog: str, top: str, folder: Path, repeated: Sequence[str], waves: bool) -> None:
+def _build(verilog: str, top: str, folder: Path, repeated: Sequence[str], waves: bool, runtime: Path) -> None:
     folder.mkdir()
     source, visible = folder / f"{top}.v", folder / "ports.vlt"
     source.write_text(verilog, encoding="utf-8")
@@ -112,8 +141,10 @@ def _build(verilog: str, top: str, folder: Path, repeated: Sequence[str], waves:
     kept = {name: os.environ.get(name) for name in ("MAKEFLAGS", "VERILATOR_ROOT")}
     os.environ["MAKEFLAGS"] = _MAKEFLAGS
     os.environ.pop("VERILATOR_ROOT", None)
+    builder = _Verilator()
+    builder.runtime = runtime
     try:
-        _Verilator().build(
+        builder.build(
             sources=[source],
             hdl_toplevel=top,
             build_dir=folder,
@@ -148,6 +179,7 @@ def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str]
             test_dir=work,
             results_xml=str(work.resolve() / "results.xml"),
             extra_env=settings | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+            plusargs=_PLUSARGS,
             log_file=log,
             waves=waves_wanted(),
         )
