@@ -38,6 +38,8 @@ GROUPS_demo := rtl golden sim demo
 GROUPS_synth := rtl golden sim demo synth
 GROUPS_lint := lint rtl golden
 stamps = $(GROUPS_$(1):%=.venv/stamps/%)
+# A test on each core; one that is done early takes over half of what is left of another's.
+PARALLEL := -n auto --dist worksteal
 # Only the test files with that mark are read, for the others import what is not installed for it.
 marked = $$(grep -rl --include='test_*.py' 'mark\.$(1)' tests)
 
@@ -56,16 +58,16 @@ verilog: writable $(call stamps,verilog) $(YOSYS_READY) ## write the synthesizab
 	@$(PY) -m foreshift verilog
 
 test: writable system-sim $(call stamps,test) $(YOSYS_READY) $(CELLS) ## run every test: golden model, simulation, proofs, flow
-	@$(PY) -m pytest tests
+	@$(PY) -m pytest $(PARALLEL) tests
 
 demo: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## predict a sentence's attention in RTL simulation (TEXT="...")
 	@$(PY) -m foreshift demo
 
 sim: writable system-sim $(call stamps,sim) $(YOSYS_READY) ## run the simulations that are too long for every change
-	@$(PY) -m pytest -m long $(call marked,long)
+	@$(PY) -m pytest $(PARALLEL) -m long $(call marked,long)
 
 formal: writable $(call stamps,formal) $(YOSYS_READY) ## run the proofs alone
-	@$(PY) -m pytest -m formal $(call marked,formal)
+	@$(PY) -m pytest $(PARALLEL) -m formal $(call marked,formal)
 
 synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array on the 45 nm library
 	@$(PY) -m foreshift synth

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ LIMIT = 0.02
 CLOCK_NS = 1.0
 
 # Ideal edges and bare outputs; then slow edges and loaded outputs.
-SETTINGS = {
+SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("", {}),
     "slow, loaded": (
         "set_input_transition 0.05 [all_inputs]; set_clock_transition 0.03 [all_clocks]; set_load 10 [all_outputs]",

@@ -246,13 +246,13 @@ def test_sum_is_proved(acc_bits: int, muls: int | None, tmp_path: Path) -> None:
 @pytest.mark.formal
 def test_flow_is_proved(tmp_path: Path) -> None:
     """For every pattern of offers and pauses in so many cycles that a full pipeline can empty itself twice."""
-    assert check(FlowClaim(Requantiser(acc_bits=2)), folder=tmp_path, depth=3 * LATENCY)
+    assert check(FlowClaim(Requantiser(acc_bits=2)), folder=tmp_path, depth=3 * LATENCY, gates=True)
 
 
 @pytest.mark.formal
 def test_order_is_proved(tmp_path: Path) -> None:
     """For every pattern of offers and pauses in twice the latency."""
-    assert check(OrderClaim(Requantiser(acc_bits=2)), folder=tmp_path, depth=2 * LATENCY)
+    assert check(OrderClaim(Requantiser(acc_bits=2)), folder=tmp_path, depth=2 * LATENCY, gates=True)
 
 
 @pytest.mark.formal
@@ -310,13 +310,13 @@ def test_wrong_flow_is_caught(faults: dict[str, Fault]) -> None:
 @pytest.mark.parametrize("faults", WRONG_FLOWS)
 def test_wrong_flow_is_refuted(faults: dict[str, Fault], tmp_path: Path) -> None:
     wrong = Planted(Requantiser(acc_bits=2), **faults)
-    assert not check(FlowClaim(wrong), folder=tmp_path, depth=3 * LATENCY)
+    assert not check(FlowClaim(wrong), folder=tmp_path, depth=3 * LATENCY, gates=True)
 
 
 @pytest.mark.formal
 def test_payload_that_is_not_held_is_refuted(tmp_path: Path) -> None:
     wrong = Planted(Requantiser(acc_bits=2), o__ready=lambda ready: Const(1))
-    assert not check(OrderClaim(wrong), folder=tmp_path, depth=2 * LATENCY)
+    assert not check(OrderClaim(wrong), folder=tmp_path, depth=2 * LATENCY, gates=True)
 
 
 class OffersOnceAsked(Planted):

@@ -195,32 +195,32 @@ def test_offers_are_proved_to_stand_for_all_time(system: str, tmp_path: Path) ->
 def test_flow_is_proved(rows: int, tmp_path: Path) -> None:
     config = tiny("hlog", rows)
     array = DotArray(config)
-    assert check(FlowClaim(array, config, array.latency), folder=tmp_path, depth=16)
+    assert check(FlowClaim(array, config, array.latency), folder=tmp_path, depth=16, gates=True)
 
 
 @pytest.mark.parametrize(("system", "rows"), [("hlog", 2), ("aloc", 1)])
 def test_sums_are_proved(system: str, rows: int, tmp_path: Path) -> None:
     """Ten cycles hold two tiles and the way out, with a stop or two on the way."""
     config = tiny(system, rows)
-    assert check(SumClaim(DotArray(config), config), folder=tmp_path, depth=10)
+    assert check(SumClaim(DotArray(config), config), folder=tmp_path, depth=10, gates=True)
 
 
 @pytest.mark.parametrize("system", ["hlog", "aloc"])
 def test_encoders_are_proved_to_keep_order(system: str, tmp_path: Path) -> None:
     config = tiny(system, lanes=2)
-    assert check(BankClaim(EncoderBank(config), config), folder=tmp_path, depth=8)
+    assert check(BankClaim(EncoderBank(config), config), folder=tmp_path, depth=8, gates=True)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_the_unit_is_proved_to_go_on(rows: int, tmp_path: Path) -> None:
     config = tiny("hlog", rows)
     unit = DotUnit(config)
-    assert check(LivenessClaim(unit, config, unit.latency), folder=tmp_path, depth=18)
+    assert check(LivenessClaim(unit, config, unit.latency), folder=tmp_path, depth=18, gates=True)
 
 
 def test_valid_is_proved_independent_of_ready(tmp_path: Path) -> None:
     config = tiny("hlog")
-    assert check(contract.IndependenceClaim(DotUnit(config), DotUnit(config)), folder=tmp_path, depth=10)
+    assert check(contract.IndependenceClaim(DotUnit(config), DotUnit(config)), folder=tmp_path, depth=10, gates=True)
 
 
 # Planted faults, which the proofs must catch
@@ -242,7 +242,7 @@ def faulty(config: ArrayConfig, faults: dict[str, Fault]) -> Planted:
 )
 def test_wrong_flow_is_refuted(faults: dict[str, Fault], tmp_path: Path) -> None:
     config = tiny("hlog")
-    assert not check(FlowClaim(faulty(config, faults), config, latency=3), folder=tmp_path, depth=16)
+    assert not check(FlowClaim(faulty(config, faults), config, latency=3), folder=tmp_path, depth=16, gates=True)
 
 
 def exchanged(payload: Value) -> Value:
@@ -263,13 +263,13 @@ def exchanged(payload: Value) -> Value:
 )
 def test_wrong_sums_are_refuted(faults: dict[str, Fault], tmp_path: Path) -> None:
     config = tiny("hlog")
-    assert not check(SumClaim(faulty(config, faults), config), folder=tmp_path, depth=10)
+    assert not check(SumClaim(faulty(config, faults), config), folder=tmp_path, depth=10, gates=True)
 
 
 def test_offer_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     config = tiny("hlog")
     wrong = faulty(config, {"o__ready": lambda ready: Const(1)})
-    assert not check(OfferClaim(wrong, config), folder=tmp_path, depth=10)
+    assert not check(OfferClaim(wrong, config), folder=tmp_path, depth=10, gates=True)
 
 
 def test_deadlock_is_refuted(tmp_path: Path) -> None:
@@ -277,4 +277,4 @@ def test_deadlock_is_refuted(tmp_path: Path) -> None:
     config = tiny("hlog")
     unit = DotUnit(config)
     wrong = Planted(unit, w__valid=lambda valid: valid & unit.x.payload.last)
-    assert not check(LivenessClaim(wrong, config, unit.latency), folder=tmp_path, depth=18)
+    assert not check(LivenessClaim(wrong, config, unit.latency), folder=tmp_path, depth=18, gates=True)
