@@ -53,7 +53,8 @@ def number_system(name: str, bits: int = OPERAND_BITS, rounding: str = "nearest"
     return NumberSystem(name, bits, RawFormat(bits) if name == "aloc" else leading_one, leading_one)
 
 
-def _require_range(name: str, value: int, low: int, high: int) -> None:
+def require_range(name: str, value: int, low: int, high: int) -> None:
+    """Raise `Refusal` unless `value` is an integer from low to high."""
     require(
         isinstance(value, int) and low <= value <= high,
         f"{name} must be an integer from {low} to {high}, not {value!r}; set {name} to a value in that range.",
@@ -71,6 +72,7 @@ class ArrayConfig:
     lanes: terms of a dot product summed in one cycle, 1 to 256.
     depth: x beats that one set of weights serves while sums run over several tiles: accumulators per row, 1 to 4096.
     terms: longest dot product in terms, `lanes` to 8192; it sets the accumulator's width.
+    load: rows that take their weights in one cycle, a divisor of `rows`.
     booth: int8 and int4 only: products stay unfinished, as Booth's partial products, until the array's compressor.
 
     Raises `Refusal` for anything else.
@@ -81,18 +83,23 @@ class ArrayConfig:
     lanes: int = 64
     depth: int = 128
     terms: int = 1024
+    load: int = 1
     booth: bool = False
 
     def __post_init__(self) -> None:
-        _require_range("rows", self.rows, 1, MAX_ROWS)
-        _require_range("lanes", self.lanes, 1, MAX_LANES)
-        _require_range("depth", self.depth, 1, MAX_DEPTH)
-        _require_range("terms", self.terms, 1, MAX_TERMS)
+        require_range("rows", self.rows, 1, MAX_ROWS)
+        require_range("lanes", self.lanes, 1, MAX_LANES)
+        require_range("depth", self.depth, 1, MAX_DEPTH)
+        require_range("terms", self.terms, 1, MAX_TERMS)
         require(
             self.terms >= self.lanes,
             f"terms must be at least lanes = {self.lanes}, not {self.terms}; raise terms or use fewer lanes.",
         )
 
+        require(
+            isinstance(self.load, int) and 1 <= self.load <= self.rows and self.rows % self.load == 0,
+            f"load must be a divisor of rows = {self.rows}, not {self.load!r}; choose 1, or another divisor.",
+        )
         require(
             not self.booth or self.system.name in ("int8", "int4"),
             f"booth applies to int8 and int4 only, not to {self.system.name!r}; leave it out.",

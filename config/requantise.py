@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of the requantiser's settings, and the widths that follow from them."""
+"""The requantiser's setting, its ranges, and the widths that follow from them."""
+
+from dataclasses import dataclass
+
+from config.errors import require
 
 MUL_BITS = 16
 """The multiplier is unsigned."""
@@ -16,3 +20,26 @@ def internal_bits(acc_bits: int) -> int:
     sum needs one more.
     """
     return max(acc_bits + MUL_BITS, MAX_SHIFT + 1) + 1
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """The requantiser's setting: an accumulator is multiplied by mul / 2^shift. Raises `Refusal` outside the ranges."""
+
+    mul: int
+    shift: int
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.mul < 1 << MUL_BITS,
+            f"mul must be in [0, {(1 << MUL_BITS) - 1}], not {self.mul}; choose a larger shift for a larger factor.",
+        )
+        require(
+            MIN_SHIFT <= self.shift <= MAX_SHIFT,
+            f"shift must be in [{MIN_SHIFT}, {MAX_SHIFT}], not {self.shift}; move the difference into mul.",
+        )
+
+    @property
+    def real(self) -> float:
+        """The factor that the pair stands for."""
+        return float(self.mul / 2**self.shift)

@@ -2,7 +2,7 @@
 """Requantiser: a wide accumulator back to int8."""
 
 from config.errors import require
-from config.requantise import MAX_SHIFT, MIN_SHIFT, MUL_BITS, OUTPUT_BITS
+from config.requantise import MUL_BITS, OUTPUT_BITS, Multiplier
 from golden.arrays import Array, namespace
 
 _ACC_LIMIT = 2 ** (63 - MUL_BITS - 1)
@@ -16,14 +16,7 @@ def requantise(acc: Array, mul: int, shift: int, bits: int = OUTPUT_BITS) -> Arr
     """
     xp = namespace(acc)
     require(bool(xp.isdtype(acc.dtype, "integral")), f"acc must hold integers, not {acc.dtype}; quantise it first.")
-    require(
-        0 <= mul < 1 << MUL_BITS,
-        f"mul must be in [0, {(1 << MUL_BITS) - 1}], not {mul}; choose a larger shift for a larger factor.",
-    )
-    require(
-        MIN_SHIFT <= shift <= MAX_SHIFT,
-        f"shift must be in [{MIN_SHIFT}, {MAX_SHIFT}], not {shift}; move the difference into mul.",
-    )
+    Multiplier(mul, shift)  # refuses what is out of range
     acc = xp.astype(acc, xp.int64)
     if 0 not in acc.shape:
         largest = max(abs(int(xp.min(acc))), abs(int(xp.max(acc))))

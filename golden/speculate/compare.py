@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from config.array import number_system
 from config.errors import require
 from config.formats import IntegerFormat
-from config.requantise import MAX_SHIFT, MIN_SHIFT, MUL_BITS, OUTPUT_BITS
+from config.requantise import MAX_SHIFT, MIN_SHIFT, MUL_BITS, OUTPUT_BITS, Multiplier
 from golden.arith.requantise import requantise
 from golden.models.minilm import HEAD_WIDTH, HeadInputs
 from golden.speculate import array
@@ -26,19 +26,6 @@ Int64 = NDArray[np.int64]
 Dot = Callable[[str, NDArray[Any], NDArray[Any]], Int64]
 
 LARGEST_OUTPUT = 2 ** (OUTPUT_BITS - 1) - 1
-
-
-@dataclass(frozen=True)
-class Multiplier:
-    """The requantiser's setting: an accumulator is multiplied by mul / 2^shift."""
-
-    mul: int
-    shift: int
-
-    @property
-    def real(self) -> float:
-        """The factor that the pair stands for."""
-        return float(self.mul / 2**self.shift)
 
 
 @dataclass(frozen=True)
