@@ -136,7 +136,8 @@ def _job(config: ArrayConfig, x: Int64, w: Int64, flow: Flow, seed: int) -> Job:
     for tile in range(tiles):
         for chunk in range(chunks):
             columns = slice(chunk * lanes, (chunk + 1) * lanes)
-            ws += pack(codes[tile * rows : (tile + 1) * rows, columns], system.w.code_bits)
+            weights = codes[tile * rows : (tile + 1) * rows, columns]
+            ws += pack(weights.reshape(rows // config.load, -1), system.w.code_bits)
             mark = CLEAR * (chunk == 0) | EMIT * (chunk == chunks - 1)
             marks = [mark] * (len(x) - 1) + [mark | LAST]
             beats = pack(x[:, columns], system.bits)

@@ -30,7 +30,8 @@ def expected(config: ArrayConfig, w: Sequence[int], x: Sequence[int]) -> tuple[I
     """Totals [results, rows] and `last` of each, from the payloads that streams w and x took, in their order."""
     rows, lanes, coding = config.rows, config.lanes, config.system.w
     is_log = isinstance(coding, HLogFormat | LeadingOneFormat)
-    weights = decode(unpack(w, coding.code_bits, lanes, signed=not is_log), coding).reshape(-1, rows, lanes)
+    codes = unpack(w, coding.code_bits, lanes * config.load, signed=not is_log)
+    weights = decode(codes, coding).reshape(-1, rows, lanes)
     width = config.system.bits
     values = coded_value(unpack(x, width, lanes), config.system.x)
     flags = [payload >> (width * lanes) for payload in x]

@@ -6,7 +6,7 @@
                                             ▲                       │
                                           psum ◄── accumulators ◄───┘              (the others)
 
-A *tile* is R weight rows, then any number of x beats, the last of them marked. The array turns by itself from taking
+A *tile* is R weight rows, `load` of them a transfer, then any number of x beats, the last of them marked. The array turns by itself from taking
 weights to taking x and back. Behind the last weight row it sends one beat of zeros through, whose sum is the offset of
 these weights (`hdl/arith/shift.py`). A dot product longer than the lanes runs over several tiles with the same number
 of beats: beat n of each tile adds to accumulator n.
@@ -21,7 +21,7 @@ from config.array import ArrayConfig
 from hdl.shared import share
 from hdl.speculate.front import Front
 from hdl.speculate.lanes import Lane, lane_of
-from hdl.speculate.layouts import beat_layout, tag_layout, totals_layout
+from hdl.speculate.layouts import beat_layout, tag_layout, totals_layout, weights_layout
 from hdl.speculate.row import Row
 
 
@@ -71,7 +71,7 @@ class DotArray(wiring.Component):
 
     Members
     -------
-    w: In, stream of `lanes` weight codes: row 0 first, R transfers a tile.
+    w: In, stream of `weights_layout(config)`: row 0 first, rows / load transfers a tile.
     x: In, stream of `beat_layout(config)`. A sum that runs over several tiles has at most `depth` beats in each.
     o: Out, stream of `totals_layout(config)`, in the order of the beats marked `emit`.
 
@@ -84,7 +84,7 @@ class DotArray(wiring.Component):
         self._rows = [Row(config) for _ in range(config.rows)]
         super().__init__(
             {
-                "w": In(stream.Signature(data.ArrayLayout(self._lane.w_code, config.lanes))),
+                "w": In(stream.Signature(weights_layout(config))),
                 "x": In(stream.Signature(beat_layout(config))),
                 "o": Out(stream.Signature(totals_layout(config))),
             }
@@ -116,7 +116,7 @@ class DotArray(wiring.Component):
             m.submodules[f"row{i}"] = share(row, "row", platform)
             m.d.comb += [
                 row.load.eq(front.load[i]),
-                row.w.eq(self.w.payload),
+                row.w.eq(self.w.payload[i % self._config.load]),
                 row.x.eq(front.multiples),
                 row.control.eq(front.control),
                 row.psum.eq(accumulators.psum[i]),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from config.array import ArrayConfig
 from hdl.shared import share
 from hdl.speculate.lanes import Decoder, lane_of
-from hdl.speculate.layouts import beat_layout, control_layout, tag_layout
+from hdl.speculate.layouts import beat_layout, control_layout, tag_layout, weights_layout
 
 
 class Front(wiring.Component):
@@ -35,7 +35,7 @@ class Front(wiring.Component):
         self._stages = stages
         super().__init__(
             {
-                "w": In(stream.Signature(data.ArrayLayout(self._lane.w_code, config.lanes))),
+                "w": In(stream.Signature(weights_layout(config))),
                 "x": In(stream.Signature(beat_layout(config))),
                 "advance": In(1),
                 "load": Out(config.rows),
@@ -60,27 +60,28 @@ class Front(wiring.Component):
 
     def _sequence(self, m: Module, entering: data.View) -> None:
         """Rows of weights, then beats, in turn; `entering` describes what enters the pipeline in this cycle."""
-        row = Signal(range(self._config.rows))
+        transfers = self._config.rows // self._config.load
+        transfer = Signal(range(transfers))
         beat = Signal(entering.beat.shape())
         w_fire, x_fire = Signal(), Signal()
         x = self.x.payload
         m.d.comb += [w_fire.eq(self.w.valid & self.w.ready), x_fire.eq(self.x.valid & self.x.ready)]
         with m.FSM():
             with m.State("LOAD"):
-                last_row = row == self._config.rows - 1
+                last_transfer = transfer == transfers - 1
                 m.d.comb += [
                     self.w.ready.eq(self.advance),
-                    self.load.eq(Cat(w_fire & (row == i) for i in range(self._config.rows))),
-                    entering.valid.eq(w_fire & last_row),
+                    self.load.eq(Cat(w_fire & (transfer == i // self._config.load) for i in range(self._config.rows))),
+                    entering.valid.eq(w_fire & last_transfer),
                     entering.offset.eq(1),
                     entering.clear.eq(1),
                 ]
                 with m.If(w_fire):
-                    m.d.sync += row.eq(row + 1)
-                    with m.If(last_row):
-                        m.d.sync += [row.eq(0), beat.eq(0)]
-                        # One row loads so quickly that a one-beat tile would read the sum that is still being written.
-                        m.next = "SETTLE" if self._config.rows == 1 else "STREAM"
+                    m.d.sync += transfer.eq(transfer + 1)
+                    with m.If(last_transfer):
+                        m.d.sync += [transfer.eq(0), beat.eq(0)]
+                        # One transfer is over so quickly that a one-beat tile would read the sum that is still being written.
+                        m.next = "SETTLE" if transfers == 1 else "STREAM"
             with m.State("SETTLE"):
                 with m.If(self.advance):
                     m.next = "STREAM"

@@ -8,6 +8,11 @@ from config.array import ArrayConfig
 from hdl.speculate.lanes import lane_of
 
 
+def weights_layout(config: ArrayConfig) -> data.ArrayLayout:
+    """A transfer of weights: for `load` rows, one w code per lane."""
+    return data.ArrayLayout(data.ArrayLayout(lane_of(config).w_code, config.lanes), config.load)
+
+
 def beat_layout(config: ArrayConfig) -> data.StructLayout:
     """An x beat: `code`, one x code per lane; `clear`: the first tile of a sum, start from 0; `emit`: the last tile of
     a sum, send the totals; `last`: the last beat of its tile."""

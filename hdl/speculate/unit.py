@@ -17,7 +17,7 @@ from hdl.arith.leading_one import LeadingOneEncoder
 from hdl.shared import share
 from hdl.speculate.array import DotArray
 from hdl.speculate.lanes import lane_of
-from hdl.speculate.layouts import beat_layout, integers_layout, totals_layout
+from hdl.speculate.layouts import beat_layout, integers_layout, totals_layout, weights_layout
 
 
 class Encoder(wiring.Component):
@@ -65,7 +65,7 @@ class DotUnit(wiring.Component):
         self._array = DotArray(config)
         super().__init__(
             {
-                "w": In(stream.Signature(data.ArrayLayout(lane_of(config).w_code, config.lanes))),
+                "w": In(stream.Signature(weights_layout(config))),
                 "x": In(stream.Signature(integers_layout(config))),
                 "o": Out(stream.Signature(totals_layout(config))),
             }

@@ -29,6 +29,8 @@ def configurations():
         yield pytest.param(ArrayConfig(number_system("hlog", 8, rounding), **ODD), id=f"hlog-{rounding}")
     for system in ("int8", "int4"):
         yield pytest.param(ArrayConfig(number_system(system), booth=True, **ODD), id=f"{system}-booth")
+    yield pytest.param(ArrayConfig(number_system("hlog"), load=3, **ODD), id="hlog-all-rows-load-at-once")
+    yield pytest.param(ArrayConfig(number_system("hlog"), **(ODD | {"rows": 4, "load": 2})), id="hlog-two-rows-load")
     yield pytest.param(ArrayConfig(number_system("hlog", 10), 1, 3, 2, 9), id="hlog-10-bits-one-row")
     yield pytest.param(ArrayConfig(number_system("aloc", 4), 2, 1, 1, 6), id="aloc-4-bits-one-lane")
 
@@ -42,6 +44,7 @@ def configurations():
         ({"rows": 0}, "rows must be an integer from 1 to 128, not 0; set rows to a value in that range."),
         ({"lanes": 257}, "lanes must be an integer from 1 to 256, not 257; set lanes to a value in that range."),
         ({"depth": 2.5}, "depth must be an integer from 1 to 4096, not 2.5; set depth to a value in that range."),
+        ({"load": 3}, "load must be a divisor of rows = 16, not 3; choose 1, or another divisor."),
         ({"terms": 63}, "terms must be at least lanes = 64, not 63; raise terms or use fewer lanes."),
         ({"booth": True}, "booth applies to int8 and int4 only, not to 'hlog'; leave it out."),
     ],
@@ -112,17 +115,18 @@ def test_one_beat_tiles():
     assert np.array_equal(dot.run(config, x, w).y, golden.dot(x, w, config.system))
 
 
-def test_full_speed_takes_a_beat_every_cycle():
-    """R cycles for the weights of a tile and one for each beat; nothing else but the latency.
+@pytest.mark.parametrize("load", [1, 3])
+def test_full_speed_takes_a_beat_every_cycle(load):
+    """R / load cycles for the weights of a tile, two at least, and one for each beat; nothing else but the latency.
 
     A cycle of which is hidden: beats wait in the code register while weights load.
     """
-    config = ArrayConfig(number_system("aloc"), **ODD)
+    config = ArrayConfig(number_system("aloc"), load=load, **ODD)
     x, w = random(4, 8, 6, 24)
     tiles = 2 * 5
     unit = DotUnit(config)
     verilog(unit, config.name)
-    assert dot.run(config, x, w).cycles == tiles * (3 + 8) + unit.latency - 1
+    assert dot.run(config, x, w).cycles == tiles * (max(3 // load, 2) + 8) + unit.latency - 1
 
 
 # --- the bench can fail
