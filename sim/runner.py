@@ -36,6 +36,9 @@ _MAKEFLAGS = (
     # Only what runs every cycle is worth the compiler's time.
     "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
 )
+# A large model is compiled in parts, side by side, and what runs once in no time. A small one is quicker in one piece.
+_LARGE = 50_000
+_IN_PARTS = " VM_PARALLEL_BUILDS=1"
 # Registers and memories start at random, as nothing says what they hold before reset.
 _PLUSARGS = ["+verilator+rand+reset+2", "+verilator+seed+1"]
 # Few files: each reads the same large headers.
@@ -139,7 +142,7 @@ def _build(verilog: str, top: str, folder: Path, repeated: Sequence[str], waves:
     visible.write_text("\n".join([*control, ""]), encoding="utf-8")
     log = folder / "build.log"
     kept = {name: os.environ.get(name) for name in ("MAKEFLAGS", "VERILATOR_ROOT")}
-    os.environ["MAKEFLAGS"] = _MAKEFLAGS
+    os.environ["MAKEFLAGS"] = _MAKEFLAGS + _IN_PARTS * (len(verilog) > _LARGE)
     os.environ.pop("VERILATOR_ROOT", None)
     builder = _Verilator()
     builder.runtime = runtime
