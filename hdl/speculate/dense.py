@@ -4,7 +4,7 @@
 start ─► head, row, chunk counters ─► chunk of attend & keys up to the limit ─► rows register ─► rows
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -88,11 +88,16 @@ class DenseSelection(wiring.Component):
         up to it."""
         rows, place_bits = self._config.rows, self._config.rows.bit_length() - 1
         limit = Signal.like(beat.row)
-        upto = Cat(limit[:place_bits] >= place for place in range(rows))
+        upto = Signal(rows)
+        with m.Switch(limit[:place_bits]):
+            for place in range(rows):
+                with m.Case(place):
+                    m.d.comb += upto.eq((2 << place) - 1)
+        chunks = Array(self.attend[first : first + rows] for first in range(0, self._config.tokens, rows))
         m.d.comb += [
             limit.eq(Mux(self.settings.causal, beat.row, self._final)),
             beat.last.eq(beat.chunk == limit[place_bits:]),
-            beat.keys.eq(self.attend.word_select(beat.chunk, rows) & Mux(beat.last, upto, ~Const(0, rows))),
+            beat.keys.eq(chunks[beat.chunk] & Mux(beat.last, upto, ~Const(0, rows))),
         ]
 
     @property

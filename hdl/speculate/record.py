@@ -10,7 +10,7 @@ votes per token ─► most votes, tree ─► leader ──────┘
   └──────────
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -39,7 +39,8 @@ class Leaders(wiring.Component):
 
     Parameters
     ----------
-    config: `SpeculationConfig`. With a `similarity_window` of 1 nothing is counted and each token leads itself.
+    config: `SpeculationConfig`. With a `similarity_window` of 1 nothing is counted and each token leads itself;
+    the members from `fetch` to `names` are left out.
 
     Members
     -------
@@ -61,23 +62,29 @@ class Leaders(wiring.Component):
         self._window = config.similarity_window
         self._levels = max(self._window - 2, 0).bit_length()
         token = token_shape(config)
+        votes = {
+            "fetch": In(1),
+            "fetch_row": In(token),
+            "store": In(1),
+            "first": In(1),
+            "token": In(token),
+            "names": In(token),
+        }
+        leaders = {
+            "valid": Out(1),
+            "row": Out(token),
+            "reference": Out(token),
+            "agreed": Out(1),
+            "last": Out(1),
+        }
         super().__init__(
             {
                 "settings": In(settings_layout(config)),
                 "advance": In(1),
-                "fetch": In(1),
-                "fetch_row": In(token),
-                "store": In(1),
-                "first": In(1),
-                "names": In(token),
-                "token": In(token),
+                **(votes if self._window > 1 else {}),
                 "begin": In(1),
                 "ready": Out(1),
-                "valid": Out(1),
-                "row": Out(token),
-                "reference": Out(token),
-                "agreed": Out(1),
-                "last": Out(1),
+                **leaders,
             }
         )
 
@@ -164,15 +171,17 @@ class Leaders(wiring.Component):
         # Places whose result is a copy; those that no other can name need none.
         copies = Signal(self._window, reset_less=True)
         copied, other = Signal(), Signal()
+        lacking = (most - self.settings.f)[-1]
         m.d.comb += [
             other.eq(place.any()),
-            copied.eq(other & (most >= self.settings.f) & most.any() & ~copies.bit_select(named, 1)),
+            copied.eq(other & ~lacking & most.any() & ~Array(copies)[named]),
             self.agreed.eq(other & (most == self._config.heads)),
         ]
         with m.If(copied):
             m.d.comb += place_of(self.reference, self._window).eq(named)
         with m.If(self.valid & self.advance):
-            m.d.sync += copies.eq(Mux(other, copies, 0) | (copied << place))
+            here = Cat(copied & (place == p) for p in range(self._window))
+            m.d.sync += copies.eq(Mux(other, copies, 0) | here)
 
 
 class Recorder(wiring.Component):
@@ -229,7 +238,8 @@ class Recorder(wiring.Component):
         head = self._heads(m, taken, leaders)
         self._take(m, taken, similar, head, beat)
         fresh = self._fresh(m, taken & ~similar, valid & (beat.kind == Kind.KEYS) & advance, beat)
-        self._vote(m, taken & similar, valid, head, beat, leaders)
+        if self._config.similarity_window > 1:
+            self._vote(m, taken & similar, valid, head, beat, leaders)
         m.d.comb += [leaders.settings.eq(self.settings), leaders.advance.eq(advance)]
         self._send(m, advance, valid, beat, fresh, leaders)
         return m
@@ -307,7 +317,7 @@ class Recorder(wiring.Component):
         with m.If(advance):
             m.d.sync += self.o.valid.eq(valid | leaders.valid)
             with m.If(valid):
-                m.d.sync += [record.eq(beat), record.fresh.eq(fresh)]
+                m.d.sync += [record.eq(beat), record.fresh.eq(fresh), record.agreed.eq(0), record.last.eq(0)]
                 with m.If(beat.kind == Kind.COPY):
                     m.d.sync += [record.chunk.eq(0), record.keys.eq(0), record.fresh.eq(0)]
             with m.If(leaders.valid):
