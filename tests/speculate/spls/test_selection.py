@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SPLS back end against the golden model: every shape of scores, every flow, every length."""
+
+import numpy as np
+import pytest
+
+from config.speculate import SpeculationConfig
+from hdl.speculate.spls import keep, scan, selection
+from hdl.speculate.spls.selection import SplsSelection
+from tests.speculate.spls.bench import Layer, expected, layer_of, simulate
+
+FLOWS = [pytest.param(idle, stall, id=f"idle {idle} stall {stall}") for idle in (0.0, 0.4) for stall in (0.0, 0.6)]
+
+
+def config_of(**fields) -> SpeculationConfig:
+    shape = {"rows": 4, "tokens": 16, "window": 4, "score_bits": 5, "lanes": 8, "load": 1, "width": 16, "head_width": 8}
+    return SpeculationConfig(**shape | fields)
+
+
+def layers_of(config: SpeculationConfig, seed: int = 3) -> list[Layer]:
+    """Random scores, most of them ties, and whatever could be taken wrongly."""
+    rng = np.random.default_rng(seed)
+    most, high = config.tokens, 1 << (config.score_bits - 1)
+
+    def few(tokens, heads=1, values=3):
+        return rng.integers(-values, values, (heads, tokens, tokens))
+
+    def wide(tokens, heads=1, factor=1):
+        sums = rng.integers(-2 * high, 2 * high, (heads, tokens, tokens)) * factor
+        return np.clip(sums, -(1 << (config.sum_bits - 1)), (1 << (config.sum_bits - 1)) - 1)
+
+    odd = max(1, most - config.rows // 2 - 1)
+    alternating = np.tile(np.where(np.arange(most) % 2, high - 1, -high), (1, most, 1))
+    peaks = wide(most) // 4
+    peaks[:, :, 1], peaks[:, :, most - 1] = high - 1, high - 1
+    families = np.repeat(wide(most, 1)[:, ::2], 2, axis=1)[:, :most] + few(most, values=2)
+    return [
+        layer_of(wide(most, 2), k=min(5, most), k_similarity=min(3, most), s=200),
+        layer_of(families, k=min(4, most), s=256),
+        layer_of(np.full((1, most, most), -1), k=min(3, most), s=0),
+        layer_of(peaks, k=1),
+        layer_of(alternating, k=most // 2, k_similarity=1),
+        layer_of(few(odd), k=most, k_similarity=most, s=128),
+        layer_of(few(odd, 2), k=min(3, most), causal=True, s=90),
+        layer_of(wide(most, factor=40), k=min(2, most), shift=5, attend=rng.random(most) < 0.4, s=150),
+        layer_of(few(odd), k=min(5, most), attend=np.zeros(odd, dtype=bool)),
+        layer_of(wide(most, 2), k=min(6, most), k_similarity=1, causal=True, attend=rng.random(most) < 0.7, s=256),
+        layer_of(few(1, 3), k=1),
+    ]
+
+
+def check(config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, dut=None) -> list:
+    seen = simulate(dut or SplsSelection(config), config, layers, idle=idle, stall=stall)
+    for layer, got in zip(layers, seen, strict=True):
+        assert got.beats == expected(config, layer)
+    return seen
+
+
+@pytest.mark.parametrize(("idle", "stall"), FLOWS)
+def test_equals_golden(idle: float, stall: float) -> None:
+    config = config_of()
+    check(config, layers_of(config), idle=idle, stall=stall)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"window": 1},
+        {"window": 2, "score_bits": 4},
+        {"rows": 2, "tokens": 2, "window": 2, "score_bits": 4},
+        {"rows": 2, "tokens": 4, "window": 1, "score_bits": 8},
+        {"rows": 8, "tokens": 8, "window": 8, "score_bits": 4},
+        {"rows": 4, "tokens": 12, "window": 4, "score_bits": 6},
+        {"rows": 4, "tokens": 8, "score_bits": 16, "head_width": 1},
+    ],
+    ids=str,
+)
+def test_equals_golden_in_other_shapes(fields: dict) -> None:
+    config = config_of(**fields)
+    check(config, layers_of(config), idle=0.1, stall=0.3)
+
+
+def test_the_layers_decide_both_ways() -> None:
+    """Among the layers above are rows of either kind, and rows whose nearest critical row is not the first one."""
+    config = config_of()
+    beats = [beat for layer in layers_of(config) for beat in expected(config, layer)]
+    distances = {row - reference for row, reference, *_ in beats}
+    assert distances == {0, 1, 2, 3}
+    assert {row % 4 for row, reference, *_ in beats if row != reference and reference % 4} >= {2, 3}
+
+
+# Cycles
+
+
+def at_full_speed(config: SpeculationConfig, *shapes: tuple[int, int], s: int):
+    """What is seen of layers of so many tokens and heads, and the unit."""
+    rng = np.random.default_rng(5)
+    high = 1 << (config.score_bits - 1)
+    sums = [rng.integers(-high, high, (heads, tokens, tokens)) for tokens, heads in shapes]
+    dut = SplsSelection(config)
+    return check(config, [layer_of(one, k=max(1, one.shape[1] // 8), s=s) for one in sums], dut=dut), dut
+
+
+def test_takes_a_column_every_cycle() -> None:
+    """Heads of full length behind each other; a head that is shorter by one block, and one of half the length."""
+    config = config_of()
+    layers, dut = at_full_speed(config, (16, 4), (8, 1), (4, 1), s=0)
+    assert dut.period == config.blocks
+    assert [seen.refused for seen in layers] == [[]] * 3
+
+
+def test_latency() -> None:
+    """From a block's last column to the last beat of its last row, which is critical: all its rows are loaded, the last
+    of them is worked on, leaves, is decided and sent."""
+    config = config_of()
+    (seen,), dut = at_full_speed(config, (16, 4), s=0)
+    behind = dut.period + 2 * config.blocks + keep.Keeper.latency + dut._similar.latency + 3
+    assert seen.left[-1] - seen.ends[-1] == config.tokens + behind
+
+
+def test_minilm_shape() -> None:
+    """The largest preset's shape for a few blocks: golden, without a pause, at 8 cycles a row."""
+    config = SpeculationConfig(rows=16, tokens=128, window=8, score_bits=4, width=64, head_width=8)
+    (seen,), dut = at_full_speed(config, (128, 1), s=40)
+    assert dut.period == 8
+    assert seen.refused == []
+
+
+# Wrong rules, which the comparison must catch
+
+
+def test_tie_to_the_higher_column_is_caught(monkeypatch) -> None:
+    monkeypatch.setattr(keep, "_running", lambda flags, right=keep._running: [n + 1 for n in right(flags)[:-1]] + [0])
+    config = config_of()
+    with pytest.raises(AssertionError):
+        check(config, layers_of(config)[2:4])
+
+
+def test_distance_of_another_row_is_caught(monkeypatch) -> None:
+    right = scan._selected
+    monkeypatch.setattr(scan, "_selected", lambda chosen, values: right(chosen, values[::-1]))
+    config = config_of()
+    with pytest.raises(AssertionError):
+        check(config, layers_of(config)[:2])
+
+
+def test_selection_for_attention_in_place_of_that_for_comparison_is_caught(monkeypatch) -> None:
+    def compare(self, m, queue, platform, right=SplsSelection._compare):
+        right(self, m, queue, platform)
+        m.d.comb += self._topk.k[1].eq(self.settings.k)
+
+    monkeypatch.setattr(selection.SplsSelection, "_compare", compare)
+    config = config_of()
+    with pytest.raises(AssertionError):
+        check(config, layers_of(config)[:1])
