@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accumulation: every column's sums are added to what earlier rounds left, and written back.
+
+              ┌────── sums of slot 0, slot 1: a word per key ◄─────────────┐
+              ▼ old word                                                   │
+    columns ─► register ─► old A ≥ threshold ? survives, old A + sum ─► register ─► word
+
+Even and odd keys are in two memories, so that a clip can read a slot while columns of its next round already come.
+"""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from config.speculate import SpeculationConfig
+from hdl.shared import share
+from hdl.speculate.lapa.layouts import SLOTS, fence_layout, fetch_layout, tag_layout, thresholds_layout, word_layout
+from hdl.speculate.socket import column_layout
+
+PARITIES = 2
+
+
+class Judge(wiring.Component):
+    """Whether a key that survived until now is kept: `kept` = `survives` and `a` ≥ `threshold`. Combinational.
+
+    Parameters
+    ----------
+    bits: width of `a` and `threshold`, signed.
+    """
+
+    def __init__(self, bits: int):
+        super().__init__({"survives": In(1), "a": In(signed(bits)), "threshold": In(signed(bits)), "kept": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.kept.eq(self.survives & (self.a >= self.threshold))
+        return m
+
+
+class SumMemory(wiring.Component):
+    """Words of a slot's even or odd keys: a memory with one read and one write port.
+
+    Members: `fetch_enable`, `fetch`: In; `fetched`: Out, that word from the next cycle on. `store_enable`, `store`,
+    `word`: In, written at the end of this cycle.
+    """
+
+    def __init__(self, config: SpeculationConfig):
+        self._config = config
+        self._place = range(config.tokens // PARITIES)
+        super().__init__(
+            {
+                "fetch_enable": In(1),
+                "fetch": In(self._place),
+                "fetched": Out(word_layout(config)),
+                "store_enable": In(1),
+                "store": In(self._place),
+                "word": In(word_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=word_layout(self._config), depth=len(self._place), init=[])
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            read.en.eq(self.fetch_enable),
+            read.addr.eq(self.fetch),
+            self.fetched.eq(read.data),
+            write.en.eq(self.store_enable),
+            write.addr.eq(self.store),
+            write.data.eq(self.word),
+        ]
+        return m
+
+
+class Accumulator(wiring.Component):
+    """Takes columns, one a cycle, and keeps their sums; 2 cycles from column to word.
+
+    Parameters
+    ----------
+    config: `config.speculate.SpeculationConfig`.
+
+    Members
+    -------
+    columns: In, stream of `column_layout(config)`. No key twice within three transfers of a slot.
+    hold_last: In, 1. No column that is the last of its round may come.
+    fence: In, `fence_layout(config)`: which first columns may not come yet.
+    thresholds: In, per slot `thresholds_layout(config)`, of the round before.
+    enable: Out, 1: `tag` (Out, `tag_layout(config)`) and `word` (Out, `word_layout(config)`) are those of a column;
+    the word is written at the end of this cycle.
+    fetch: In, `fetch_layout(config)`; `fetched`: Out, that word in the next cycle. Columns wait for it.
+    """
+
+    def __init__(self, config: SpeculationConfig):
+        self._config = config
+        super().__init__(
+            {
+                "columns": In(stream.Signature(column_layout(config))),
+                "hold_last": In(1),
+                "fence": In(fence_layout(config)),
+                "thresholds": In(data.ArrayLayout(thresholds_layout(config), SLOTS)),
+                "enable": Out(1),
+                "tag": Out(tag_layout(config)),
+                "word": Out(word_layout(config)),
+                "fetch": In(fetch_layout(config)),
+                "fetched": Out(word_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        column = Signal(column_layout(self._config), reset_less=True)
+        entered, enable = Signal(), Signal()
+        fire = Signal()
+        m.d.comb += [fire.eq(self.columns.valid & self.columns.ready), self.enable.eq(enable)]
+        m.d.sync += [entered.eq(fire), enable.eq(entered)]
+        with m.If(fire):
+            m.d.sync += column.eq(self.columns.payload)
+        self._admit(m)
+        words = self._memories(m, fire, platform)
+        old = self._source(m, words, fire, self.columns.payload)
+        fetched = self._source(m, words, self.fetch.enable, self.fetch)
+        m.d.comb += self.fetched.eq(fetched)
+        self._add(m, entered, column, old, platform)
+        return m
+
+    def _admit(self, m: Module) -> None:
+        offered, fence, fetch = self.columns.payload, self.fence, self.fetch
+        overtakes = fence.reading.bit_select(offered.slot, 1) & (offered.key < fence.key)
+        overwrites = offered.first & fence.closed.bit_select(offered.slot, 1) & ~overtakes
+        same = Cat(fetch.slot, fetch.key[0]) == Cat(offered.slot, offered.key[0])
+        collides = ~offered.first & fetch.enable & same
+        m.d.comb += self.columns.ready.eq(~overwrites & ~collides & ~(offered.last & self.hold_last))
+
+    def _memories(self, m: Module, fire: Signal, platform) -> list[data.View]:
+        """The memories, slot 0's for even and odd keys first; returns what they show."""
+        offered, fetch, words = self.columns.payload, self.fetch, []
+        for slot in range(SLOTS):
+            for parity in range(PARITIES):
+                memory = SumMemory(self._config)
+                m.submodules[f"sums{slot}_{parity}"] = share(memory, "lapa_sums", platform)
+                asked = fetch.enable & (fetch.slot == slot) & (fetch.key[0] == parity)
+                comes = fire & ~offered.first & (offered.slot == slot) & (offered.key[0] == parity)
+                m.d.comb += [
+                    memory.fetch_enable.eq(asked | comes),
+                    memory.fetch.eq(Mux(asked, fetch.key[1:], offered.key[1:])),
+                    memory.store_enable.eq(self.enable & (self.tag.slot == slot) & (self.tag.key[0] == parity)),
+                    memory.store.eq(self.tag.key[1:]),
+                    memory.word.eq(self.word),
+                ]
+                words.append(memory.fetched)
+        return words
+
+    def _source(self, m: Module, words: list[data.View], enable, asked: data.View) -> data.View:
+        """The word that `asked` names with its slot and key, in the cycle after `enable`."""
+        source, word = Signal(range(len(words)), reset_less=True), Signal(word_layout(self._config))
+        with m.If(enable):
+            m.d.sync += source.eq(Cat(asked.key[0], asked.slot))
+        m.d.comb += word.eq(Array(map(Value.cast, words))[source])
+        return word
+
+    def _add(self, m: Module, entered: Signal, column: data.View, old: data.View, platform) -> None:
+        thresholds = Signal(thresholds_layout(self._config))
+        m.d.comb += thresholds.eq(Mux(column.slot, self.thresholds[1], self.thresholds[0]))
+        word = Signal(word_layout(self._config), reset_less=True)
+        tag = Signal(tag_layout(self._config), reset_less=True)
+        m.d.comb += [self.word.eq(word), self.tag.eq(tag)]
+        kept = []
+        for row in range(self._config.rows):
+            judge = Judge(self._config.sum_bits)
+            m.submodules[f"judge{row}"] = share(judge, "lapa_judge", platform)
+            m.d.comb += [
+                judge.survives.eq(old[row].survives),
+                judge.a.eq(old[row].a),
+                judge.threshold.eq(thresholds[row]),
+            ]
+            kept.append(judge.kept)
+        survives = Mux(column.first, column.valid, Cat(kept))
+        with m.If(entered):
+            m.d.sync += [tag[name].eq(column[name]) for name, _ in tag.shape()]
+            for row in range(self._config.rows):
+                # Cannot overflow: the upper slices of a key alone are a key, so their sum is a score as well.
+                before = Mux(column.first, 0, old[row].a)
+                m.d.sync += [word[row].survives.eq(survives[row]), word[row].a.eq(before + column["sum"][row])]

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists of the keys that later rounds visit, and their way out.
+
+    found ──► list of slot 0 made by round 0, round 1 ─┬─► walked by the next clip
+              list of slot 1 made by round 0, round 1 ─┴─► visit, once per slice of the head's width
+
+A list is sent while it still grows. It is read in two places at once only for different rounds, which are different
+memories: a clip walks a list after the columns that were visited for it.
+"""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from config.speculate import SpeculationConfig
+from hdl.shared import share
+from hdl.speculate.lapa.layouts import SLOTS, entry_layout, opening_layout, span_layout, verdict_layout
+from hdl.speculate.socket import token_shape, visit_layout
+
+
+class ListMemory(wiring.Component):
+    """Keys in rising order: a memory with one read and one write port.
+
+    Members: `fetch_enable`, `fetch`: In, the place; `key`: Out, from the next cycle on. `store_enable`, `store`,
+    `found`: In, written at the end of this cycle.
+    """
+
+    def __init__(self, config: SpeculationConfig):
+        self._config = config
+        key = token_shape(config)
+        super().__init__(
+            {
+                "fetch_enable": In(1),
+                "fetch": In(key),
+                "key": Out(key),
+                "store_enable": In(1),
+                "store": In(key),
+                "found": In(key),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=self.key.shape(), depth=self._config.tokens, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            read.en.eq(self.fetch_enable),
+            read.addr.eq(self.fetch),
+            self.key.eq(read.data),
+            write.en.eq(self.store_enable),
+            write.addr.eq(self.store),
+            write.data.eq(self.found),
+        ]
+        return m
+
+
+class Visits(wiring.Component):
+    """Sends the keys of a slot, `head_slices` times over. One key a cycle.
+
+    Parameters
+    ----------
+    config: `config.speculate.SpeculationConfig`.
+
+    Members
+    -------
+    announce: In, 1, and `slot`: In: from the next cycle on, `spans` tells the slot's keys. A slot is announced again
+    only after its keys were taken; slots are served in the order in which they were announced.
+    spans: In, per slot `span_layout(config)`.
+    entry: Out, `entry_layout(config)`; `key`: In, what is there, from the next cycle on until another one is read.
+    visit: Out, stream of `visit_layout(config)`; `last` on the last key each time over.
+    """
+
+    def __init__(self, config: SpeculationConfig):
+        self._config = config
+        super().__init__(
+            {
+                "announce": In(1),
+                "slot": In(1),
+                "spans": In(data.ArrayLayout(span_layout(config), SLOTS)),
+                "entry": Out(entry_layout(config)),
+                "key": In(token_shape(config)),
+                "visit": Out(stream.Signature(visit_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        active, slot, waiting = Signal(), Signal(), Signal(SLOTS)
+        place = Signal(token_shape(self._config))
+        span = self.spans[slot]
+        read, last = Signal(), Signal()
+        end = place + 1 == span.count
+        m.d.comb += [
+            last.eq(span.complete & end),
+            # Which key is the last one is known once there is a next one, or there will be none.
+            read.eq(active & (~self.visit.valid | self.visit.ready) & (span.complete | (place + 1 < span.count))),
+            self.entry.enable.eq(read & ~span.whole),
+            self.entry.slot.eq(slot),
+            self.entry.number.eq(span.number),
+            self.entry.place.eq(place),
+        ]
+        finished = self._count(m, read, last, place)
+        with m.If(self.announce):
+            m.d.sync += waiting.bit_select(self.slot, 1).eq(1)
+        with m.If(~active | finished):
+            # Both wait only behind a list that is being sent, and then the other slot's was announced first.
+            turn = Mux(waiting.bit_select(~slot, 1), ~slot, slot)
+            m.d.sync += [active.eq(waiting.any()), slot.eq(turn)]
+            with m.If(waiting.any()):
+                m.d.sync += waiting.bit_select(turn, 1).eq(0)
+        self._offer(m, read, last, span.whole, place)
+        return m
+
+    def _count(self, m: Module, read: Signal, last: Signal, place: Signal):
+        """Places in turn, and times over; returns whether that ends in this cycle."""
+        slices = self._config.head_slices
+        time = Signal(range(slices))
+        finished = read & last & (time == slices - 1)
+        with m.If(read):
+            m.d.sync += place.eq(place + 1)
+            with m.If(last):
+                m.d.sync += [place.eq(0), time.eq(time + 1)]
+            with m.If(finished):
+                m.d.sync += time.eq(0)
+        return finished
+
+    def _offer(self, m: Module, read: Signal, last: Signal, whole, place: Signal) -> None:
+        counted, was_whole = Signal(place.shape(), reset_less=True), Signal(reset_less=True)
+        was_last, valid = Signal(reset_less=True), Signal()
+        m.d.comb += [
+            self.visit.valid.eq(valid),
+            self.visit.payload.key.eq(Mux(was_whole, counted, self.key)),
+            self.visit.payload.last.eq(was_last),
+        ]
+        with m.If(read):
+            m.d.sync += [valid.eq(1), was_whole.eq(whole), was_last.eq(last)]
+            with m.If(whole):
+                m.d.sync += counted.eq(place)
+        with m.Elif(self.visit.ready):
+            m.d.sync += valid.eq(0)
+
+
+class Lists(wiring.Component):
+    """Keeps the lists of both slots and sends them.
+
+    Parameters
+    ----------
+    config: `config.speculate.SpeculationConfig`, with two rounds or more.
+
+    Members
+    -------
+    opening: In, `opening_layout(config)`. A slot is opened only after all of its keys before were taken and answered.
+    verdict: In, `verdict_layout(config)`: those with `list` set go into the list that was opened last for their slot:
+    `key`, if any row kept it. One is always kept, as a row's maximum is, and a round without any survivor is no walk.
+    spans: Out, per slot `span_layout(config)`.
+    entry: In, `entry_layout(config)`, read by a clip; `key`: Out, what is there, from the next cycle on.
+    visit: Out, stream of `visit_layout(config)`: the lists in the order in which they were opened.
+    """
+
+    def __init__(self, config: SpeculationConfig):
+        self._config = config
+        super().__init__(
+            {
+                "opening": In(opening_layout(config)),
+                "verdict": In(verdict_layout(config)),
+                "spans": Out(data.ArrayLayout(span_layout(config), SLOTS)),
+                "entry": In(entry_layout(config)),
+                "key": Out(token_shape(config)),
+                "visit": Out(stream.Signature(visit_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        visits = Visits(self._config)
+        m.submodules.visits = share(visits, "lapa_visits", platform)
+        wiring.connect(m, visits.visit, wiring.flipped(self.visit))
+        m.d.comb += [
+            visits.announce.eq(self.opening.enable),
+            visits.slot.eq(self.opening.slot),
+            visits.spans.eq(self.spans),
+        ]
+        spans = [Signal(span_layout(self._config), name=f"span{slot}", reset_less=True) for slot in range(SLOTS)]
+        stores = [self._follow(m, slot, span) for slot, span in enumerate(spans)]
+        m.d.comb += self.spans.eq(Cat(spans))
+        self._memories(m, visits, stores, platform)
+        return m
+
+    def _follow(self, m: Module, slot: int, span: data.View) -> Signal:
+        """What becomes of a slot's span; returns whether a key is stored behind its last one."""
+        opening, verdict = self.opening, self.verdict
+        store = Signal(name=f"store{slot}")
+        with m.If(opening.enable & (opening.slot == slot)):
+            with m.If(opening.fresh):
+                m.d.sync += [span.whole.eq(0), span.number.eq(opening.number), span.count.eq(0), span.complete.eq(0)]
+            with m.Elif(opening.first):
+                m.d.sync += [span.whole.eq(1), span.count.eq(opening.key + 1), span.complete.eq(1)]
+        with m.If(verdict["list"] & (verdict.slot == slot)):
+            m.d.comb += store.eq(verdict.kept.any())
+            with m.If(store):
+                m.d.sync += span.count.eq(span.count + 1)
+            with m.If(verdict.last):
+                m.d.sync += span.complete.eq(1)
+        return store
+
+    def _memories(self, m: Module, visits: Visits, stores: list[Signal], platform) -> None:
+        numbers = self._config.rounds - 1
+        keys = []
+        for slot in range(SLOTS):
+            for number in range(numbers):
+                memory = ListMemory(self._config)
+                m.submodules[f"list{slot}_{number}"] = share(memory, "lapa_list", platform)
+                walks, sends = (e.enable & (e.slot == slot) & (e.number == number) for e in (self.entry, visits.entry))
+                m.d.comb += [
+                    memory.fetch_enable.eq(walks | sends),
+                    memory.fetch.eq(Mux(walks, self.entry.place, visits.entry.place)),
+                    memory.store_enable.eq(stores[slot] & (self.spans[slot].number == number)),
+                    memory.store.eq(self.spans[slot].count),
+                    memory.found.eq(self.verdict.key),
+                ]
+                keys.append(memory.key)
+        for entry, key in ((self.entry, self.key), (visits.entry, visits.key)):
+            # From which memory stays known until another one is read.
+            source = Signal(range(len(keys)), reset_less=True)
+            with m.If(entry.enable):
+                m.d.sync += source.eq(entry.slot * Const(numbers) + entry.number)
+            m.d.comb += key.eq(Array(keys)[source])
