@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from config.array import SYSTEMS, ArrayConfig, number_system
 from config.errors import require
+from config.speculate import METHODS, SpeculationConfig
 
 _SHAPES = {
     # Formal proofs and smoke tests: small enough to be read as a waveform.
@@ -15,10 +16,34 @@ _SHAPES = {
     "paper": ArrayConfig(rows=128, lanes=32, depth=2048, terms=4096),
 }
 
+_UNITS = {
+    "tiny": SpeculationConfig(
+        rows=4, lanes=4, load=2, tokens=16, width=16, heads=2, head_width=4, window=4, score_bits=8
+    ),
+    # One head's row is one beat.
+    "minilm": SpeculationConfig(rows=16, lanes=32, load=4, tokens=128, width=384, heads=12, head_width=32),
+    # As many lanes as LAPA's array of 128 queries by 32; heads of 128, as in the 7 B models.
+    "paper": SpeculationConfig(rows=32, lanes=128, load=8, tokens=2048, width=4096, heads=32, head_width=128),
+}
+_PAPER_LAPA = {"rows": 128, "lanes": 32}
+
 PRESETS = tuple(_SHAPES)
 
 
 def arrays(preset: str) -> dict[str, ArrayConfig]:
     """Array configurations of a preset by number system. Raises `Refusal` for a name not in `PRESETS`."""
-    require(preset in PRESETS, f"The preset must be one of {', '.join(PRESETS)}, not {preset!r}; choose one of them.")
+    _require_preset(preset)
     return {system: replace(_SHAPES[preset], system=number_system(system)) for system in SYSTEMS}
+
+
+def speculation(preset: str) -> dict[str, SpeculationConfig]:
+    """Configurations of the speculation units of a preset by method. Raises `Refusal` for a name not in `PRESETS`."""
+    _require_preset(preset)
+    units = {method: replace(_UNITS[preset], method=method) for method in METHODS}
+    if preset == "paper":
+        units["lapa"] = replace(units["lapa"], **_PAPER_LAPA)
+    return units
+
+
+def _require_preset(preset: str) -> None:
+    require(preset in PRESETS, f"The preset must be one of {', '.join(PRESETS)}, not {preset!r}; choose one of them.")

@@ -2,7 +2,7 @@
 """Configuration of a speculation unit, fixed when it is built, and its settings, given with every layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config.array import ArrayConfig, number_system, require_range, signed_bits
 from config.errors import require
@@ -73,7 +73,7 @@ class SpeculationConfig:
         require_range("head_width", self.head_width, 1, MAX_HEAD_WIDTH)
         require_range("score_bits", self.score_bits, MIN_SCORE_BITS, MAX_SCORE_BITS)
         require(
-            self.window in WINDOWS and self.window <= self.rows,
+            self.window in WINDOWS and self.similarity_window <= self.rows,
             f"window must be one of {', '.join(map(str, WINDOWS))} and at most rows = {self.rows}, not "
             f"{self.window!r}; choose another window or more rows.",
         )
@@ -116,6 +116,11 @@ class SpeculationConfig:
         return -(-self.head_width // self.lanes)
 
     @property
+    def row_bits(self) -> int:
+        """Bits of a row's number in its block; the bits above them are the block's."""
+        return self.rows.bit_length() - 1
+
+    @property
     def blocks(self) -> int:
         """Blocks of `rows` queries in the longest sequence; as many chunks of `rows` keys."""
         return self.tokens // self.rows
@@ -146,8 +151,8 @@ class HeadSettings:
     """How a head's sums become Q̂, K̂ and scores: a multiplier for each of the first two, and for SPLS the shift that
     brings scores into `score_bits`, 0 to 31."""
 
-    q: Multiplier = Multiplier(1, 8)
-    k: Multiplier = Multiplier(1, 8)
+    q: Multiplier = field(default_factory=lambda: Multiplier(1, 8))
+    k: Multiplier = field(default_factory=lambda: Multiplier(1, 8))
     score_shift: int = 0
 
     def __post_init__(self) -> None:
@@ -163,7 +168,7 @@ class Settings:
     """
 
     causal: bool = False
-    scales: tuple[HeadSettings, ...] = (HeadSettings(),)
+    scales: tuple[HeadSettings, ...] = field(default_factory=lambda: (HeadSettings(),))
 
     def scale(self, head: int) -> HeadSettings:
         """That of a head."""

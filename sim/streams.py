@@ -19,7 +19,7 @@ class Source:
         self._valid = getattr(dut, f"{name}__valid")
         self._ready = getattr(dut, f"{name}__ready")
         self._payload = getattr(dut, f"{name}__payload")
-        self._items = items
+        self.items = items
         self._idle, self._rng = idle, rng
         self._offered = False
         self.seen: list[int] = []
@@ -27,18 +27,18 @@ class Source:
 
     @property
     def done(self) -> bool:
-        return len(self.seen) == len(self._items)
+        return len(self.seen) == len(self.items)
 
     def drive(self) -> None:
         # An offer stands until it is taken.
         if not self._offered and not self.done and not (self._idle and self._rng.random() < self._idle):
             self._offered = True
-            self._payload.value = self._items[len(self.seen)]
+            self._payload.value = self.items[len(self.seen)]
             self._valid.value = 1
 
     def sample(self) -> None:
         if self._offered and self._ready.value:
-            self.seen.append(self._items[len(self.seen)])
+            self.seen.append(self.items[len(self.seen)])
             self._offered = False
 
     def after_edge(self) -> None:

@@ -124,7 +124,7 @@ def _shown(text: str, longest: int = 40) -> str:
     return json.dumps(text if len(text) <= longest else text[: longest - 1] + "…", ensure_ascii=False)
 
 
-def _tensors(*names: str) -> list[Floats]:
+def tensors(*names: str) -> list[Floats]:
     """The named weights. The file is mapped, not read: one layer of 90 MB costs one layer."""
     with safe_open(model_folder() / "model.safetensors", framework="numpy") as weights:
         return [weights.get_tensor(name) for name in names]
@@ -136,7 +136,7 @@ def embed(ids: Int64) -> Floats:
         ids.ndim == 1 and 0 < len(ids) <= POSITIONS,
         f"Token ids must be a vector of 1 to {POSITIONS}, not of shape {ids.shape}; the model has no more positions.",
     )
-    word, position, kind, gain, offset = _tensors(
+    word, position, kind, gain, offset = tensors(
         "embeddings.word_embeddings.weight",
         "embeddings.position_embeddings.weight",
         "embeddings.token_type_embeddings.weight",
@@ -154,7 +154,7 @@ def attention_weights(layer: int = 0) -> AttentionWeights:
     """The query and key projections of `layer` (0 to 5), cut into heads."""
     require(0 <= layer < LAYERS, f"The layer must be 0 to {LAYERS - 1}, not {layer}; the model has {LAYERS}.")
     at = f"encoder.layer.{layer}.attention.self"
-    wq, bq, wk, bk = _tensors(*(f"{at}.{which}.{part}" for which in ("query", "key") for part in ("weight", "bias")))
+    wq, bq, wk, bk = tensors(*(f"{at}.{which}.{part}" for which in ("query", "key") for part in ("weight", "bias")))
     matrix, vector = (HEADS, HEAD_WIDTH, WIDTH), (HEADS, HEAD_WIDTH)
     return AttentionWeights(wq.reshape(matrix), bq.reshape(vector), wk.reshape(matrix), bk.reshape(vector))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a speculation unit decides: the plan of a layer, which the execution unit carries out.
 
-Rows are tokens as queries, columns are tokens as keys. A row of a head is *critical*, and then its attention is computed
-over the keys kept for it, or *similar* to an earlier critical row, whose result it copies.
+Rows are tokens as queries, columns are tokens as keys. A row of a head is *critical*, and then its attention is
+computed over the keys kept for it, or *similar* to an earlier critical row, whose result it copies.
 """
 
 from dataclasses import dataclass
@@ -69,8 +69,7 @@ def assemble(mask: Array, reference: Array, window: int, least_votes: int) -> Pl
     rows. least_votes: heads that must name the same row for a token's FFN to be copied (ESACT's f).
     """
     xp = namespace(mask, reference)
-    heads, tokens = reference.shape
-    rows = xp.arange(tokens)
+    rows = xp.arange(reference.shape[1])
     mask = mask & (reference == rows[None, :])[:, :, None]
     leader, agreed = _leaders(reference, window, least_votes)
     return Plan(mask=mask, reference=reference, columns=xp.any(mask, axis=1), leader=leader, agreed=agreed)

@@ -13,8 +13,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.array import ArrayConfig, NumberSystem
-from hdl.arith import booth, hlog, leading_one, shift
+from hdl.arith import booth, hlog, shift
 from hdl.arith.compress import Word, words_layout
+from hdl.speculate.encoder import code_shape
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,17 @@ def lane_of(config: ArrayConfig) -> Lane:
     """The lane of an array. Only HLog broadcasts `thrice`; only Booth's partial products are several words."""
     system = config.system
     bits = system.x.bits
+    x_code, w_code = code_shape(system.x), code_shape(system.w)
     plain = data.StructLayout({"once": signed(bits)})
     match system.name:
         case "hlog":
-            code = hlog.code_layout(system.w)
             multiples = data.StructLayout({"once": signed(bits + 1), "thrice": signed(bits + 2)})
-            return Lane(system, code, code, multiples, (Word(2 * bits),), levels_behind=5)
+            return Lane(system, x_code, w_code, multiples, (Word(2 * bits),), levels_behind=5)
         case "aloc" | "pot":
-            code = leading_one.code_layout(system.w)
-            x_code = signed(bits) if system.name == "aloc" else code
-            return Lane(system, x_code, code, plain, (Word(2 * bits - 1),), levels_behind=5)
+            return Lane(system, x_code, w_code, plain, (Word(2 * bits - 1),), levels_behind=5)
     if config.booth:
-        return Lane(system, signed(bits), signed(bits), plain, tuple(booth.words(bits)), levels_behind=6)
-    return Lane(system, signed(bits), signed(bits), plain, (Word(2 * bits),), levels_behind=0 if bits > 4 else 3)
+        return Lane(system, x_code, w_code, plain, tuple(booth.words(bits)), levels_behind=6)
+    return Lane(system, x_code, w_code, plain, (Word(2 * bits),), levels_behind=0 if bits > 4 else 3)
 
 
 class Decoder(wiring.Component):

@@ -5,46 +5,15 @@ x, integers ─► encoder per lane ─► code register ─► DotArray ─► 
 w, codes (made offline) ──────────────────────────────┘
 """
 
-from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.array import ArrayConfig
-from config.formats import HLogFormat, IntegerFormat, LeadingOneFormat, RawFormat
-from hdl.arith.hlog import HLogEncoder
-from hdl.arith.integer import IntegerEncoder
-from hdl.arith.leading_one import LeadingOneEncoder
 from hdl.shared import share
 from hdl.speculate.array import DotArray
-from hdl.speculate.lanes import lane_of
+from hdl.speculate.encoder import Encoder
 from hdl.speculate.layouts import beat_layout, integers_layout, totals_layout, weights_layout
-
-
-class Encoder(wiring.Component):
-    """Codes an integer operand in the array's number system. Combinational.
-
-    Members: `i`: In, signed(bits); `o`: Out, the lane's `x_code`.
-    """
-
-    def __init__(self, config: ArrayConfig):
-        self._config = config
-        super().__init__({"i": In(signed(config.system.bits)), "o": Out(lane_of(config).x_code)})
-
-    def elaborate(self, platform):
-        m = Module()
-        coding = self._config.system.x
-        match coding:
-            case HLogFormat():
-                m.submodules.encoder = encoder = HLogEncoder(coding)
-            case LeadingOneFormat():
-                m.submodules.encoder = encoder = LeadingOneEncoder(coding)
-            case IntegerFormat():
-                m.submodules.encoder = encoder = IntegerEncoder(coding)
-            case RawFormat():
-                m.d.comb += self.o.eq(self.i)
-                return m
-        m.d.comb += [encoder.i.eq(self.i), self.o.eq(encoder.o)]
-        return m
 
 
 class DotUnit(wiring.Component):
@@ -111,7 +80,7 @@ class EncoderBank(wiring.Component):
         m = Module()
         codes = []
         for i, value in enumerate(self.i.payload.value):
-            encoder = Encoder(self._config)
+            encoder = Encoder(self._config.system.x, self._config.system.bits)
             m.submodules[f"encoder{i}"] = share(encoder, "encoder", platform)
             m.d.comb += encoder.i.eq(value)
             codes.append(encoder.o)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A layer's operands and scales for a predictor, from its float input: quantised, and each head brought into range."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from config.array import NumberSystem
+from config.requantise import Multiplier
+from config.speculate import HeadSettings
+from golden.arith.requantise import requantise
+from golden.models.minilm import AttentionWeights, Floats, Int8, Int64, quantise_symmetric, round_half_up
+from golden.speculate.array import dot
+from golden.speculate.compare import calibrate
+
+
+@dataclass(frozen=True)
+class LayerOperands:
+    """x: int8 [T, D]; wq, wk: int8 [H, dh, D]; bq, bk: int64 [H, dh], in units of the int8 sums."""
+
+    x: Int8
+    wq: Int8
+    wk: Int8
+    bq: Int64
+    bk: Int64
+
+
+def quantised(x: Floats, weights: AttentionWeights) -> LayerOperands:
+    """All heads of a layer: X, W_Q and W_K symmetric per tensor, the biases in the units that follow."""
+    codes, x_scale = quantise_symmetric(x)
+    wq, wq_scale = quantise_symmetric(weights.wq)
+    wk, wk_scale = quantise_symmetric(weights.wk)
+    return LayerOperands(
+        x=codes,
+        wq=wq,
+        wk=wk,
+        bq=round_half_up(weights.bq / (x_scale * wq_scale)),
+        bk=round_half_up(weights.bk / (x_scale * wk_scale)),
+    )
+
+
+def head_settings(operands: LayerOperands, system: NumberSystem, score_bits: int) -> tuple[HeadSettings, ...]:
+    """Per head: multipliers that take the largest |Q̂| and |K̂| to 127, and the smallest score_shift that brings every
+    score into `score_bits`."""
+    return tuple(_head(operands, head, system, score_bits) for head in range(len(operands.wq)))
+
+
+def _head(operands: LayerOperands, head: int, system: NumberSystem, score_bits: int) -> HeadSettings:
+    predicted, multipliers = [], []
+    for w, bias in ((operands.wq, operands.bq), (operands.wk, operands.bk)):
+        sums = np.asarray(dot(operands.x, w[head], system)) + bias[head]
+        multiplier: Multiplier = calibrate(sums)
+        multipliers.append(multiplier)
+        predicted.append(requantise(sums, multiplier.mul, multiplier.shift))
+    q, k = predicted
+    scores = np.asarray(dot(q, k, system) if system.name != "aloc" else dot(k, q, system).T)
+    # A negative score fits one further than a positive one.
+    largest = max(int(scores.max()), int(~scores.min()), 0)
+    return HeadSettings(*multipliers, score_shift=max(0, largest.bit_length() - (score_bits - 1)))
