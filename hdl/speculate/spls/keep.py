@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import chunk_layout, tag_layout, word_layout
 
 
@@ -93,7 +94,7 @@ class Keeper(wiring.Component):
         keys = [Cat(word.score[:-1], ~word.score[-1]) for word in words]
         with m.If(tag.valid):
             m.d.sync += [
-                above.eq(Cat(word.valid & (key > threshold) for word, key in zip(words, keys, strict=True))),
+                above.eq(Cat(word.valid & less(threshold, key) for word, key in zip(words, keys, strict=True))),
                 equal.eq(Cat(word.valid & (key == threshold) for word, key in zip(words, keys, strict=True))),
             ]
         return above, equal
@@ -108,8 +109,8 @@ class Keeper(wiring.Component):
         left = Mux(tags[2].first, given, remaining)
         kept = Signal(self._rows, name=f"kept{s}", reset_less=True)
         with m.If(tags[2].valid):
-            m.d.sync += remaining.eq(Mux(left > counts[-1], left - counts[-1], 0))
-            m.d.sync += kept.eq(Cat(a | e & (n < left) for a, e, n in zip(above, equal, counts, strict=False)))
+            m.d.sync += remaining.eq(Mux(less(counts[-1], left), left - counts[-1], 0))
+            m.d.sync += kept.eq(Cat(a | e & less(n, left) for a, e, n in zip(above, equal, counts, strict=False)))
         m.d.comb += self.o.kept[s].eq(kept)
 
 

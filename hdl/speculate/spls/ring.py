@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from config.speculate import MAX_SCORE_SHIFT, SpeculationConfig
 from hdl.shared import share
 from hdl.speculate.socket import column_layout, settings_layout
+from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import ticket_layout, word_layout
 from hdl.speculate.transpose import SkewedBuffer
 
@@ -151,4 +152,4 @@ class ScoreRing(wiring.Component):
         for i in range(rows):
             read = data.View(word_layout(self._config.score_bits), buffer.words[i])
             m.d.comb += self.words[i].score.eq(read.score)
-            m.d.comb += self.words[i].valid.eq(read.valid & ((index != last_block) | (i <= tail)))
+            m.d.comb += self.words[i].valid.eq(read.valid & ((index != last_block) | ~less(tail, i)))

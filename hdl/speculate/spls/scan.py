@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 from config.speculate import UNITY
 from hdl.arith.compress import CarrySaveTree, Word, levels
 from hdl.shared import share
+from hdl.speculate.spls.compare import less
 
 
 class Fraction(wiring.Component):
@@ -104,7 +105,7 @@ class Scanner(wiring.Component):
         m.d.comb += [
             step[0].valid.eq(busy),
             step[0].first.eq(base == 0),
-            step[0].last.eq(base + self._width >= place),
+            step[0].last.eq(~less(base + self._width, place)),
             step[0].place.eq(place),
             step[0].base.eq(base),
         ]
@@ -113,7 +114,7 @@ class Scanner(wiring.Component):
         with m.If(self.start):
             m.d.sync += [busy.eq(1), base.eq(0), place.eq(self.place)]
             for c, (register, distance) in enumerate(zip(held, self.distance, strict=True)):
-                with m.If(self.place > c):
+                with m.If(less(c, self.place)):
                     m.d.sync += register.eq(distance)
         for before, after in pairwise(step):
             m.d.sync += after.valid.eq(before.valid)
@@ -159,8 +160,8 @@ class Scanner(wiring.Component):
             with m.If(step[1].valid):
                 m.d.sync += [bound.eq(fraction.o + other), passed[1].eq(passed[0])]
             with m.If(step[2].valid):
-                earlier = step[2].base + g < step[2].place
-                m.d.sync += [near.eq(earlier & (passed[1] <= bound >> 8)), passed[2].eq(passed[1])]
+                earlier = less(step[2].base + g, step[2].place)
+                m.d.sync += [near.eq(earlier & ~less(bound >> 8, passed[1])), passed[2].eq(passed[1])]
             nears.append(near)
             distances.append(passed[2])
         return nears, distances
@@ -176,11 +177,11 @@ class Scanner(wiring.Component):
             candidates.append((nears[g] & sound, distances[g], (now.base + g)[: len(self.place)]))
         taken, distance, place = candidates[0]
         for other, other_distance, other_place in candidates[1:]:
-            turns = other & (~taken | (other_distance < distance))
+            turns = other & (~taken | less(other_distance, distance))
             taken, distance, place = taken | other, Mux(turns, other_distance, distance), Mux(turns, other_place, place)
         better, known, reference = Signal(), Signal(), Signal.like(self.place)
         m.d.comb += [
-            better.eq(taken & (now.first | ~found | (distance < best))),
+            better.eq(taken & (now.first | ~found | less(distance, best))),
             known.eq(better | (found & ~now.first)),
             reference.eq(Mux(better, place, where)),
         ]

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.arith.compress import CarrySaveTree, Word, levels
 from hdl.shared import share
+from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import word_layout
 
 
@@ -52,7 +53,7 @@ class HeldRow(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        held = [Signal(self.words.shape(), name=f"held{c}", reset_less=True) for c in range(self._chunks)]
+        held = [Signal(self.words.shape(), name=f"stored{c}", reset_less=True) for c in range(self._chunks)]
         shown = 0
         for c, chunk in enumerate(held):
             with m.If(self.write & (self.write_chunk == c)):
@@ -146,7 +147,7 @@ class RadixSearch(wiring.Component):
         for d in range(1, 1 << self._digit):
             tree = CarrySaveTree(words=words, bits=bits, cuts=(levels(len(words)) // 2,))
             m.submodules[f"count{d}"] = share(tree, "spls_count", platform)
-            m.d.comb += [tree.i[str(i)].eq(active[i] & (digit >= d)) for i, digit in enumerate(self.digits)]
+            m.d.comb += [tree.i[str(i)].eq(active[i] & ~less(digit, d)) for i, digit in enumerate(self.digits)]
             m.d.comb += [tree.i[str(self._tokens)].eq(owed), tree.enable.eq(self.count)]
             total = Signal(bits, name=f"over{d}")
             m.d.comb += total.eq(tree.o[0] + tree.o[1])

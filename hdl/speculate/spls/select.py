@@ -13,6 +13,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.shared import share
+from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.keep import Keeper
 from hdl.speculate.spls.layouts import chunk_layout, tag_layout, ticket_layout, word_layout
 from hdl.speculate.spls.search import HeldRow, RadixSearch
@@ -144,7 +145,7 @@ class TopK(wiring.Component):
             m.d.sync += [working.eq(loaded[0]), place.eq(loaded[0])]
             with m.If(loaded[0]):
                 m.d.sync += ticket.eq(loaded[1])
-                m.d.sync += present.eq(Cat(c <= loaded[1].last_chunk for c in range(self._chunks)))
+                m.d.sync += present.eq(Cat(~less(loaded[1].last_chunk, c) for c in range(self._chunks)))
         mask = Cat(bit.replicate(self._rows) for bit in present)
         digits, valid = Signal(held[0].digits.shape()), Signal(len(mask))
         m.d.comb += [
@@ -192,7 +193,7 @@ class TopK(wiring.Component):
             tag.place.eq(ticket.place),
             tag.chunk.eq(chunk),
             still.eq(Mux(leaving, self._pace, pause)),
-            ends.eq((~leaving | tag.last) & (~worked[0] | (still <= worked[1].last_chunk + 1))),
+            ends.eq((~leaving | tag.last) & (~worked[0] | ~less(worked[1].last_chunk + 1, still))),
             keeper.words.as_value().eq(held[0].chunk.as_value() | held[1].chunk.as_value()),
             self.early.eq(keeper.early),
             self.o.eq(keeper.o),

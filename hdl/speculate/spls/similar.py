@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 from config.speculate import UNITY
 from hdl.arith.compress import CarrySaveTree, Word, levels
 from hdl.shared import share
+from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import tag_layout
 from hdl.speculate.spls.scan import Scanner
 
@@ -170,10 +171,10 @@ class Similarity(wiring.Component):
                 store.write.eq(self.tag.valid & (place == c)),
                 store.write_chunk.eq(self.tag.chunk),
                 store.values.eq(self.values),
-                store.read.eq(self.early.valid & (self.early.place[: len(place)] > c)),
+                store.read.eq(self.early.valid & less(c, self.early.place[: len(place)])),
                 store.read_chunk.eq(self.early.chunk),
             ]
-            lane = self._lane(m, f"lane{c}", self.tag.valid & (place > c), platform)
+            lane = self._lane(m, f"lane{c}", self.tag.valid & less(c, place), platform)
             m.d.comb += lane.b.eq(store.stored)
             distances.append(lane.total)
         size = self._lane(m, "size", self.tag.valid, platform)
