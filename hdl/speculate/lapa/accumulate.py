@@ -15,7 +15,15 @@ from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
 from hdl.shared import share
-from hdl.speculate.lapa.layouts import SLOTS, fence_layout, fetch_layout, tag_layout, thresholds_layout, word_layout
+from hdl.speculate.lapa.layouts import (
+    SLOTS,
+    chosen,
+    fence_layout,
+    fetch_layout,
+    tag_layout,
+    thresholds_layout,
+    word_layout,
+)
 from hdl.speculate.socket import column_layout
 
 PARITIES = 2
@@ -127,8 +135,8 @@ class Accumulator(wiring.Component):
 
     def _admit(self, m: Module) -> None:
         offered, fence, fetch = self.columns.payload, self.fence, self.fetch
-        overtakes = fence.reading.bit_select(offered.slot, 1) & (offered.key < fence.key)
-        overwrites = offered.first & fence.closed.bit_select(offered.slot, 1) & ~overtakes
+        overtakes = chosen(fence.reading, offered.slot) & (offered.key < fence.key)
+        overwrites = offered.first & chosen(fence.closed, offered.slot) & ~overtakes
         same = Cat(fetch.slot, fetch.key[0]) == Cat(offered.slot, offered.key[0])
         collides = ~offered.first & fetch.enable & same
         m.d.comb += self.columns.ready.eq(~overwrites & ~collides & ~(offered.last & self.hold_last))
@@ -162,7 +170,7 @@ class Accumulator(wiring.Component):
 
     def _add(self, m: Module, entered: Signal, column: data.View, old: data.View, platform) -> None:
         thresholds = Signal(thresholds_layout(self._config))
-        m.d.comb += thresholds.eq(Mux(column.slot, self.thresholds[1], self.thresholds[0]))
+        m.d.comb += thresholds.eq(chosen(self.thresholds, column.slot))
         word = Signal(word_layout(self._config), reset_less=True)
         tag = Signal(tag_layout(self._config), reset_less=True)
         m.d.comb += [self.word.eq(word), self.tag.eq(tag)]

@@ -17,6 +17,7 @@ from hdl.speculate.lapa.accumulate import Judge
 from hdl.speculate.lapa.layouts import (
     SLOTS,
     block_layout,
+    chosen,
     count_shape,
     entry_layout,
     fetch_layout,
@@ -55,9 +56,8 @@ class Clip(wiring.Component):
 
     def __init__(self, config: SpeculationConfig):
         self._config = config
-        self._tag = data.StructLayout(
-            {"slot": 1, "final": 1, "buffer": 1, "whole": 1, "number": list_shape(config), "last": 1}
-        )
+        self._walk = {"slot": 1, "final": 1, "buffer": 1, "whole": 1, "number": list_shape(config)}
+        self._tag = data.StructLayout(self._walk | {"last": 1})
         super().__init__(
             {
                 "job": In(stream.Signature(job_layout(config))),
@@ -82,7 +82,7 @@ class Clip(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # walk counts; stage 1 has the list's key, 2 fetches its word, 3 compares, 4 is the verdict.
-        walking, walk = Signal(), Signal(self._tag, reset_less=True)
+        walking, walk = Signal(), Signal(data.StructLayout(self._walk), reset_less=True)
         valids = Signal(4)
         tags = [Signal(self._tag, name=f"tag{i}", reset_less=True) for i in range(1, 5)]
         under_way = [(walking, walk), *zip(valids[:3], tags[:3], strict=True)]
@@ -91,7 +91,7 @@ class Clip(wiring.Component):
         end = self._start(m, walking, walk, place, flight)
         m.d.sync += valids.eq(Cat(walking, valids))
         with m.If(walking):
-            m.d.sync += [tags[0].eq(walk), tags[0].last.eq(end)]
+            m.d.sync += [tags[0].eq(Cat(walk, end))]
         for valid, tag, following in zip(valids, tags, tags[1:], strict=False):
             with m.If(valid):
                 m.d.sync += following.eq(tag)
@@ -101,7 +101,7 @@ class Clip(wiring.Component):
 
     def _start(self, m: Module, walking: Signal, walk: data.View, place: Signal, flight: Value) -> Value:
         """Takes jobs; returns whether `place` is the walk's last."""
-        job, span = self.job.payload, self.spans[self.job.payload.slot]
+        job, span = self.job.payload, data.View(span_layout(self._config), chosen(self.spans, self.job.payload.slot))
         count = Signal(count_shape(self._config), reset_less=True)
         end = place + 1 == count
         skips, fire = Signal(), Signal()
@@ -109,7 +109,7 @@ class Clip(wiring.Component):
         m.d.comb += [
             skips.eq(job.whole & ~job.final),
             # A walk under way in the same slot, of the block before, still needs the slot's thresholds.
-            self.job.ready.eq(~flight.bit_select(job.slot, 1) & (skips | free)),
+            self.job.ready.eq(~chosen(flight, job.slot) & (skips | free)),
             fire.eq(self.job.valid & self.job.ready),
         ]
         with m.If(walking):
@@ -150,7 +150,7 @@ class Clip(wiring.Component):
             self.opening.key.eq(job.key),
             self.mask.enable.eq(fire & job.final),
             self.mask.block.eq(job.block),
-            self.mask.chunk.eq(Mux(job.first, chunk, Mux(job.slot, chunks[1], chunks[0]))),
+            self.mask.chunk.eq(Mux(job.first, chunk, chosen(chunks, job.slot))),
         ]
 
     def _read(self, m: Module, walking: Signal, walk: data.View, place: Signal, valids, tags) -> None:
@@ -179,7 +179,7 @@ class Clip(wiring.Component):
         with m.If(fetching):
             m.d.sync += keys[0].eq(self.key)
         word, thresholds = self.fetched, Signal(self.limits.shape())
-        m.d.comb += thresholds.eq(Mux(tags[2].slot, self.thresholds[1], self.thresholds[0]))
+        m.d.comb += thresholds.eq(chosen(self.thresholds, tags[2].slot))
         kept = Signal(self._config.rows, reset_less=True)
         for row in range(self._config.rows):
             judge = Judge(self._config.sum_bits)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the parts of LAPA's selection hand each other."""
 
-from amaranth.hdl import Shape, signed
+from amaranth.hdl import Mux, Shape, Value, signed
 from amaranth.lib import data
 
 from config.speculate import SpeculationConfig
@@ -9,6 +9,11 @@ from hdl.speculate.socket import token_shape
 
 SLOTS = 2
 """Blocks that are under way at a time."""
+
+
+def chosen(pair, which: Value) -> Value:
+    """The one of two that `which` names, as bits."""
+    return Mux(which, Value.cast(pair[1]), Value.cast(pair[0]))
 
 
 def list_shape(config: SpeculationConfig) -> Shape:

@@ -8,14 +8,23 @@ A list is sent while it still grows. It is read in two places at once only for d
 memories: a clip walks a list after the columns that were visited for it.
 """
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from types import SimpleNamespace
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
 from hdl.shared import share
-from hdl.speculate.lapa.layouts import SLOTS, entry_layout, opening_layout, span_layout, verdict_layout
+from hdl.speculate.lapa.layouts import (
+    SLOTS,
+    chosen,
+    entry_layout,
+    opening_layout,
+    span_layout,
+    verdict_layout,
+)
 from hdl.speculate.socket import token_shape, visit_layout
 
 
@@ -88,7 +97,7 @@ class Visits(wiring.Component):
         m = Module()
         active, slot, waiting = Signal(), Signal(), Signal(SLOTS)
         place = Signal(token_shape(self._config))
-        span = self.spans[slot]
+        span = data.View(span_layout(self._config), chosen(self.spans, slot))
         read, last = Signal(), Signal()
         end = place + 1 == span.count
         m.d.comb += [
@@ -105,7 +114,7 @@ class Visits(wiring.Component):
             m.d.sync += waiting.bit_select(self.slot, 1).eq(1)
         with m.If(~active | finished):
             # Both wait only behind a list that is being sent, and then the other slot's was announced first.
-            turn = Mux(waiting.bit_select(~slot, 1), ~slot, slot)
+            turn = Mux(chosen(waiting, ~slot), ~slot, slot)
             m.d.sync += [active.eq(waiting.any()), slot.eq(turn)]
             with m.If(waiting.any()):
                 m.d.sync += waiting.bit_select(turn, 1).eq(0)
@@ -181,16 +190,19 @@ class Lists(wiring.Component):
             visits.slot.eq(self.opening.slot),
             visits.spans.eq(self.spans),
         ]
-        spans = [Signal(span_layout(self._config), name=f"span{slot}", reset_less=True) for slot in range(SLOTS)]
-        stores = [self._follow(m, slot, span) for slot, span in enumerate(spans)]
-        m.d.comb += self.spans.eq(Cat(spans))
+        stores = [self._follow(m, slot) for slot in range(SLOTS)]
         self._memories(m, visits, stores, platform)
         return m
 
-    def _follow(self, m: Module, slot: int, span: data.View) -> Signal:
+    def _follow(self, m: Module, slot: int) -> Signal:
         """What becomes of a slot's span; returns whether a key is stored behind its last one."""
         opening, verdict = self.opening, self.verdict
         store = Signal(name=f"store{slot}")
+        fields = {name: field.shape for name, field in self.spans[slot].shape()}
+        span = SimpleNamespace(
+            **{name: Signal(shape, name=f"{name}{slot}", reset_less=True) for name, shape in fields.items()}
+        )
+        m.d.comb += [self.spans[slot][name].eq(register) for name, register in vars(span).items()]
         with m.If(opening.enable & (opening.slot == slot)):
             with m.If(opening.fresh):
                 m.d.sync += [span.whole.eq(0), span.number.eq(opening.number), span.count.eq(0), span.complete.eq(0)]

@@ -7,14 +7,14 @@ Row i of key j is in bank (i + j) mod R, so that a key's R rows and a row's R ne
 There are two buffers: one fills while the other leaves.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
 from hdl.shared import share
-from hdl.speculate.lapa.layouts import block_layout, verdict_layout
+from hdl.speculate.lapa.layouts import block_layout, chosen, verdict_layout
 from hdl.speculate.socket import row_layout, settings_layout
 
 BUFFERS = 2
@@ -103,7 +103,7 @@ class Masks(wiring.Component):
         blocks = [Signal(block_layout(config), name=f"block{i}", reset_less=True) for i in range(BUFFERS)]
         visited = Signal(data.ArrayLayout(data.ArrayLayout(config.rows, config.blocks), BUFFERS), reset_less=True)
         filling = Signal()
-        m.d.comb += [self.free.eq(~used.bit_select(filling, 1)), self.buffer.eq(filling)]
+        m.d.comb += [self.free.eq(~chosen(used, filling)), self.buffer.eq(filling)]
         with m.If(self.block.enable):
             m.d.sync += [
                 filling.eq(~filling),
@@ -167,16 +167,19 @@ class Masks(wiring.Component):
         """Rows in turn, chunks in turn: place ─► bits of the banks ─► row."""
         rows = self.rows
         buffer = Signal()
-        block = Signal(block_layout(self._config))
-        m.d.comb += block.eq(Mux(buffer, *reversed(blocks)))
+        block = data.View(block_layout(self._config), chosen(blocks, buffer))
+        visit = data.View(visited.shape().elem_shape, chosen(visited, buffer))
         row, chunk = Signal(range(self._config.rows)), Signal(range(self._config.blocks))
         valid, offered = Signal(), Signal()
-        beat, payload = Signal(rows.payload.shape(), reset_less=True), Signal(rows.payload.shape(), reset_less=True)
+        payload = Signal(rows.payload.shape(), reset_less=True)
+        # Of the row, what its own name does not say.
+        fields = {name: field.shape for name, field in payload.shape() if name != "reference"}
+        beat = Signal(data.StructLayout(fields), reset_less=True)
         token = Cat(row, block.block)
         move = Signal()
         m.d.comb += [
             move.eq(~offered | rows.ready),
-            fetch.eq(full.bit_select(buffer, 1) & (~valid | move)),
+            fetch.eq(chosen(full, buffer) & (~valid | move)),
             place.eq(self._place(buffer, chunk, row)),
             rows.valid.eq(offered),
             rows.payload.eq(payload),
@@ -186,7 +189,7 @@ class Masks(wiring.Component):
             m.d.sync += [
                 beat.row.eq(token),
                 beat.chunk.eq(chunk),
-                beat["keys"].eq(visited[buffer][chunk]),
+                beat["keys"].eq(Array(map(Value.cast, visit))[chunk]),
                 beat.last.eq(end_of_row),
                 chunk.eq(chunk + 1),
             ]
@@ -209,4 +212,5 @@ class Masks(wiring.Component):
         with m.If(move):
             m.d.sync += offered.eq(valid)
             with m.If(valid):
-                m.d.sync += [payload.eq(beat), payload.reference.eq(beat.row), payload["keys"].eq(back & beat["keys"])]
+                m.d.sync += [payload[name].eq(beat[name]) for name in fields if name != "keys"]
+                m.d.sync += [payload.reference.eq(beat.row), payload["keys"].eq(back & beat["keys"])]

@@ -61,7 +61,7 @@ class LapaSelection(wiring.Component):
         config = self._config
         parts = {
             "accumulate": Accumulator(config),
-            "threshold": ThresholdUnit(config),
+            "measure": ThresholdUnit(config),
             "clip": Clip(config),
             "masks": Masks(config),
         }

@@ -7,7 +7,7 @@ With s = ⌊eta·range / 256⌋, A ≥ max - s says the same as 256·(max - A) �
 rounds down in every step; rounding down once in the end gives the same.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -133,7 +133,7 @@ class ThresholdUnit(wiring.Component):
 
     def _steps(self, m: Module, control: data.View, job: data.View, whole) -> None:
         eta, step = Signal(FRACTION_BITS), Signal(range(FRACTION_BITS), reset_less=True)
-        m.d.comb += eta.eq(self.settings.eta[job.round])
+        m.d.comb += eta.eq(Array(self.settings.eta)[job.round])
         with m.FSM():
             with m.State("WATCH"):
                 with m.If(self.enable & self.tag.last):
@@ -148,7 +148,7 @@ class ThresholdUnit(wiring.Component):
                         m.d.sync += step.eq(i)
                 m.next = "SHIFT"
             with m.State("SHIFT"):
-                m.d.comb += [control.shift.eq(1), control.add.eq(eta.bit_select(step, 1))]
+                m.d.comb += [control.shift.eq(1), control.add.eq(Array(eta)[step])]
                 m.d.sync += step.eq(step + 1)
                 with m.If(step == FRACTION_BITS - 1):
                     m.next = "SUBTRACT"
