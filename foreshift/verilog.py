@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.errors import Refusal
-from config.presets import PRESETS, arrays
+from config.presets import PRESETS, arrays, speculation
 from foreshift import __version__
 
 EVERY_PRESET = "all"
@@ -75,7 +75,8 @@ class Task(NamedTuple):
 
 def _tasks(preset: str) -> list[Task]:
     """The units of a preset: a large array on its own, so that it shares the work of all processors."""
-    large = {config.name for config in arrays(preset).values() if config.rows * config.lanes > SMALL_PRODUCTS}
+    shapes = (*arrays(preset).values(), *speculation(preset).values())
+    large = {config.name for config in shapes if config.rows * config.lanes > SMALL_PRODUCTS}
     from hdl.catalogue import units
 
     small = tuple(unit.name for unit in units(preset) if unit.name not in large)

@@ -10,13 +10,15 @@ from amaranth.lib import data, wiring
 
 from config.array import ArrayConfig
 from config.formats import OPERAND_BITS, ROUNDINGS, HLogFormat, IntegerFormat, LeadingOneFormat
-from config.presets import arrays
+from config.presets import arrays, speculation
+from config.speculate import SpeculationConfig
 from hdl.arith.compress import SumTree
 from hdl.arith.hlog import HLogEncoder, HLogProduct
 from hdl.arith.integer import IntegerEncoder
 from hdl.arith.leading_one import LeadingOneEncoder
 from hdl.arith.requantise import Requantiser
 from hdl.arith.shift import ShiftProduct
+from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 
 _ROLES = {
@@ -36,10 +38,18 @@ class Unit:
 
 
 def units(preset: str) -> list[Unit]:
-    """The units of a preset: number blocks, then one dot-product unit per number system. Raises `Refusal` for an
-    unknown preset."""
+    """The units of a preset: number blocks, one dot-product unit per number system, one speculation unit per method.
+    Raises `Refusal` for an unknown preset."""
     configs = arrays(preset)
-    return [*_number_blocks(configs["hlog"]), *(_dot_unit(config) for config in configs.values())]
+    return [
+        *_number_blocks(configs["hlog"]),
+        *(_dot_unit(config) for config in configs.values()),
+        *(_speculation_unit(config) for config in speculation(preset).values()),
+    ]
+
+
+def _speculation_unit(config: SpeculationConfig) -> Unit:
+    return Unit(config.name, lambda: SpeculationUnit(config), {"config": config})
 
 
 def _dot_unit(config: ArrayConfig) -> Unit:

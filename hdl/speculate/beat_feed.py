@@ -10,6 +10,7 @@ X comes from outside once a layer; it is coded as it goes by, and only codes are
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.formats import OPERAND_BITS
@@ -78,7 +79,7 @@ class BeatFeed(wiring.Component):
         stands = Signal(tile_layout(self._config), reset_less=True)
         self._choose(m, issue, index, last)
         coded = self._code_x(m, platform)
-        self._x_store(m, issue & ~tile.score, index, coded)
+        self._x_store(m, issue & ~tile.score, index, coded, platform)
         m.submodules.keys = keys = self._keys
         m.d.comb += [
             keys.write.eq(self.write),
@@ -140,10 +141,11 @@ class BeatFeed(wiring.Component):
             codes.append(Value.cast(encoder.o))
         return Cat(codes)
 
-    def _x_store(self, m: Module, issue: Value, index: Value, coded: Value) -> None:
+    def _x_store(self, m: Module, issue: Value, index: Value, coded: Value, platform) -> None:
         """X is written and read in the same order, from word 0 in each pass."""
         tile = self.tiles.payload
-        m.submodules.x_store = store = self._x
+        store = self._x
+        m.submodules.x_store = share(store, "x_store", platform)
         following, at = Signal.like(store.read_at), Signal.like(store.read_at)
         m.d.comb += [
             at.eq(Mux(tile.clear & (index == 0), 0, following)),
@@ -178,18 +180,20 @@ class BeatFeed(wiring.Component):
 
     def _describe(self, m: Module, issue: Value, index: Value, last: Value, stands: data.View) -> None:
         tile, x = self.tiles.payload, self.x.payload
-        attends = Signal(self._config.tokens)
-        end = Signal(reset_less=True)
+        m.submodules.attends = memory = Memory(shape=1, depth=self._config.tokens, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        end, key = Signal(reset_less=True), Signal(token_shape(self._config), reset_less=True)
         with m.If(issue):
-            with m.If(tile.fresh & tile.clear):
-                m.d.sync += attends.bit_select(index, 1).eq(x.attend)
-            m.d.sync += [
-                end.eq(last),
-                self.tag.key.eq(index),
-                self.tag.attend.eq(attends.bit_select(index, 1)),
-            ]
+            m.d.sync += [end.eq(last), key.eq(index)]
         m.d.comb += [
+            write.en.eq(issue & tile.fresh & tile.clear),
+            write.addr.eq(index),
+            write.data.eq(x.attend),
+            read.en.eq(issue & tile.score),
+            read.addr.eq(index),
             *(self.tag[name].eq(stands[name]) for name in ("score", "block", "round", "final")),
+            self.tag.attend.eq(read.data),
+            self.tag.key.eq(key),
             self.tag.last.eq(end),
             self.o.payload.clear.eq(stands.clear),
             self.o.payload.emit.eq(stands.emit),

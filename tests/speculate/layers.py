@@ -5,10 +5,14 @@ import numpy as np
 
 from config.requantise import Multiplier
 from config.speculate import HeadSettings, LapaSettings, Settings, SplsSettings
-from golden.speculate import dense, lapa, spls
-from golden.speculate.compare import calibrate
+from golden.models.encoder import layer_inputs
+from golden.models.minilm import attention_weights
 from golden.speculate.array import dot
+from golden.speculate.calibrate import head_settings, quantised
+from golden.speculate.compare import calibrate
 from sim.layer import Layer
+
+KINDS = {"spls": SplsSettings, "lapa": LapaSettings, "dense": Settings}
 
 
 def operands(config, rng, tokens, attend=None):
@@ -40,18 +44,20 @@ def scales(config, given):
 def layer(config, seed, tokens, causal=False, attend=None, **chosen):
     """A random layer for a unit; `chosen` settings of its method."""
     given = operands(config, np.random.default_rng(seed), tokens, attend)
-    kinds = {"spls": SplsSettings, "lapa": LapaSettings, "dense": Settings}
-    settings = kinds[config.method](causal=causal, scales=scales(config, given), **chosen)
+    settings = KINDS[config.method](causal=causal, scales=scales(config, given), **chosen)
     return Layer(settings=settings, **given)
 
 
-def plan(config, layer):
-    """What the golden model decides."""
-    given = {name: getattr(layer, name) for name in ("x", "wq", "wk", "settings", "bq", "bk", "attend")}
-    match config.method:
-        case "spls":
-            return spls.predict(**given, window=config.window, score_bits=config.score_bits)
-        case "lapa":
-            return lapa.predict(**given, slices=config.slices)
-        case _:
-            return dense.predict(**given)
+
+def minilm(config, ids, number, heads=None, **chosen):
+    """A layer of MiniLM on a sentence's token ids; all of its heads, or the chosen ones."""
+    heads = list(range(config.heads)) if heads is None else heads
+    found = quantised(layer_inputs(ids)[number], attention_weights(number))
+    settings = head_settings(found, config.array.system, config.score_bits)
+    chosen["scales"] = tuple(settings[head] for head in heads)
+    return Layer(
+        **{"x": found.x.astype(np.int64)},
+        **{name: getattr(found, name)[heads].astype(np.int64) for name in ("wq", "wk", "bq", "bk")},
+        attend=np.ones(len(ids), bool),
+        settings=KINDS[config.method](**chosen),
+    )

@@ -154,7 +154,7 @@ class TopK(wiring.Component):
         ]
         searches = []
         for s in range(self._selections):
-            search = RadixSearch(tokens=self._rows * self._chunks, score_bits=self._score_bits, digit=self._digit)
+            search = RadixSearch(**self._shape, digit=self._digit)
             m.submodules[f"search{s}"] = share(search, "spls_search", platform)
             m.d.comb += [
                 search.k.eq(self.k[s]),

@@ -27,15 +27,16 @@ class RowStore(wiring.Component):
     """
 
     def __init__(self, *, rows: int, chunks: int, score_bits: int):
-        self._chunks = chunks
+        # One word would need no address, which memories do not have.
+        self._chunks = max(2, chunks)
         values = data.ArrayLayout(signed(score_bits), rows)
         super().__init__(
             {
                 "write": In(1),
-                "write_chunk": In(range(max(2, chunks))),
+                "write_chunk": In(range(self._chunks)),
                 "values": In(values),
                 "read": In(1),
-                "read_chunk": In(range(max(2, chunks))),
+                "read_chunk": In(range(self._chunks)),
                 "stored": Out(values),
             }
         )

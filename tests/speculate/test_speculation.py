@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every speculation unit through the same bench: its records in Verilator against the golden plan."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from config import presets
+from config.errors import Refusal
+from config.speculate import METHODS, SpeculationConfig
+from golden.models import minilm
+from sim import dot, runner, speculation
+from tests.speculate import layers
+
+CHOSEN = {
+    "spls": [
+        {"k": 5, "k_similarity": 4, "s": 190, "f": 1},
+        {"k": 3, "k_similarity": 3, "s": 256, "f": 2},
+        {"k": 40, "k_similarity": 1, "s": 0, "f": 3},
+    ],
+    "lapa": [{"eta": (128, 128)}, {"eta": (40, 256)}, {"eta": (256, 0)}],
+    "dense": [{}],
+}
+TEXT = (
+    "Return the indices of the elements that are non-zero, in a tuple of arrays, one for each dimension of the input, "
+    "containing the indices of the non-zero elements in that dimension. The values are always tested and returned in "
+    "row-major, C-style order. To group the indices by element, rather than dimension, use the function argwhere, which "
+    "returns a row for each non-zero element. When called on a zero-dimensional array or scalar, it is treated as an "
+    "array of one element, which is deprecated behaviour; use the function atleast_1d explicitly if that is wanted."
+)
+
+
+def adversarial(config, seed, **chosen):
+    """Queries and keys of few directions: rows all equal, all negative, one peak, two equal peaks, alternating."""
+    layer = layers.layer(config, seed, config.tokens, **chosen)
+    x = np.zeros_like(layer.x)
+    x[: config.tokens // 2] = 100
+    x[config.tokens // 2 :: 2] = -100
+    x[3] = x[-2] = 127
+    x[5] = -128
+    return replace(layer, x=x)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equals_golden(method):
+    """One unit, layer after layer without a reset: all ways of flow control, lengths, masks, settings."""
+    config = presets.speculation("tiny")[method]
+    rng = np.random.default_rng(9)
+    given = []
+    for seed, tokens in enumerate([16, 13, 1, 4, 7, 16, 5, 12, 15, 2]):
+        chosen = CHOSEN[method][seed % len(CHOSEN[method])]
+        attend = rng.random(tokens) < (0.7 if seed % 2 else 1.1)
+        layer = layers.layer(config, seed, tokens, causal=seed % 3 == 1, attend=attend, **chosen)
+        given.append((layer, list(dot.FLOWS.values())[seed % len(dot.FLOWS)]))
+    for seed, chosen in enumerate(CHOSEN[method]):
+        given.append((adversarial(config, seed, **chosen), dot.FULL_SPEED))
+    nothing = layers.layer(config, 99, 6, attend=np.zeros(6, bool), **CHOSEN[method][0])
+    given.append((nothing, dot.FULL_SPEED))
+    results = speculation.run(config, given)
+    assert len(results) == len(given)
+    assert results[-1].plan.counts.scores == 0
+
+
+SHAPES = {
+    "groups": {"rows": 2, "lanes": 8, "load": 1, "tokens": 6, "width": 8, "heads": 2, "head_width": 5, "window": 2},
+    "slices": {"rows": 4, "lanes": 3, "load": 4, "tokens": 8, "width": 5, "heads": 1, "head_width": 7, "window": 1},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("method", ["spls", "lapa"])
+def test_other_shapes(method, shape):
+    slices = (3, 3, 2) if shape == "groups" else (8,)
+    config = SpeculationConfig(method, slices=slices, score_bits=6, **SHAPES[shape])
+    chosen = dict(CHOSEN[method][0])
+    if method == "lapa":
+        chosen["eta"] = (150, 120, 140)[: len(slices)]
+    given = [
+        (layers.layer(config, tokens, tokens, causal=tokens % 2 == 1, **chosen), dot.Flow(0.2, 0.2))
+        for tokens in range(1, config.tokens + 1)
+    ]
+    speculation.run(config, given)
+
+
+@pytest.mark.parametrize("method", ["spls", "lapa"])
+def test_a_layer_of_minilm(method):
+    """All heads of a layer, on a real sentence as long as the unit can take; the array must be busy."""
+    config = presets.speculation("minilm")[method]
+    ids = minilm.tokens(TEXT, limit=200).ids[: config.tokens]
+    assert len(ids) == config.tokens
+    chosen = {"spls": {"k": 45, "k_similarity": 13, "s": 100, "f": 8}, "lapa": {"eta": (128, 128)}}[method]
+    result, *_ = speculation.run(config, layers.minilm(config, ids, 2, **chosen))
+    assert result.busy_share >= 0.9
+
+
+def test_the_bench_finds_a_wrong_plan(monkeypatch):
+    """A model that breaks ties towards the higher column."""
+    config = presets.speculation("tiny")["spls"]
+    layer = layers.layer(config, 1, 16, k=3, k_similarity=3)
+    layer = replace(layer, x=np.zeros_like(layer.x))
+    right = speculation.golden_plan(config, layer)
+    wrong = replace(right, mask=right.mask[:, :, ::-1], columns=right.columns[:, ::-1])
+    monkeypatch.setattr(speculation, "golden_plan", lambda *_: wrong)
+    with pytest.raises(runner.SimulationError, match=r"record 0 is \{'kind': 0"):
+        speculation.run(config, layer)
+
+
+def test_a_layer_that_does_not_fit():
+    config = presets.speculation("tiny")["dense"]
+    layer = layers.layer(replace(config, tokens=20), 0, 17)
+    with pytest.raises(Refusal, match=r"^The layer must have at most 16 tokens of 16, and 2 heads of 4, not 17 of 16"):
+        speculation.run(config, layer)
