@@ -10,6 +10,7 @@ from foreshift.demo_results import staged
 
 PARTS = (
     ("Arrays: area, clock, energy", synthesis.OUTPUT, "arrays.md", "make synth"),
+    ("Speculation units: area, memory, clock", synthesis.OUTPUT, "speculation.md", "make synth"),
     ("Prediction of a sentence's attention", demo.OUTPUT, "demo.md", "make demo"),
 )
 
@@ -18,17 +19,17 @@ def run(args: Namespace) -> None:
     """Measure what has not been measured yet, then gather it; measured figures are never made up or changed here."""
     if not (demo.OUTPUT / "demo.md").is_file():
         demo.run(Namespace(text=None))
-    if not (synthesis.OUTPUT / "arrays.md").is_file():
-        synthesis.run(Namespace(json=False))
+    if not all((synthesis.OUTPUT / page).is_file() for page in ("arrays.md", "speculation.md")):
+        synthesis.run(Namespace(json=False, paper=False))
     lines = ["# Report", ""]
-    pictures: list[Path] = []
+    pictures: set[Path] = set()
     for title, folder, page, command in PARTS:
         body = (folder / page).read_text(encoding="utf-8").splitlines()
         # The pages' own titles become sections.
         lines += [f"## {title}", "", f"From `{command}`.", ""]
         lines += [f"#{line}" if line.startswith("#") else line for line in body if not line.startswith("# ")]
         lines.append("")
-        pictures += folder.glob("*.png")
+        pictures.update(folder.glob("*.png"))
     with staged(synthesis.OUTPUT) as folder:
         for picture in pictures:
             shutil.copyfile(picture, folder / picture.name)

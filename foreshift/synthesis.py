@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`foreshift synth`: area, clock and energy of every array on the cell library, and the pages that show them."""
+"""`foreshift synth`: area, clock and energy of the arrays, area and clock of the speculation units, their pages."""
 
+import json
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from config import presets
 from config.array import ArrayConfig
+from config.speculate import SYSTEM_OF, SpeculationConfig
 from foreshift import demo
 from foreshift.demo_results import staged
 from golden.models import minilm
 from hdl.emit import verilog
+from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
-from synth import arrays, liberty, library, report, timing
+from synth import arrays, liberty, library, report, speculation, timing
 from synth.stimulus import Integers
 
 WORK = Path("build/synth")
@@ -34,6 +40,27 @@ def operands() -> tuple[Integers, Integers, str]:
 
 def _text(config: ArrayConfig) -> str:
     return str(verilog(DotUnit(config), config.name))
+
+
+def _unit_text(config: SpeculationConfig) -> str:
+    return str(verilog(SpeculationUnit(config), config.name))
+
+
+def _units(paper: bool, path: Path, cells: liberty.Library, say: Callable[[str], None]) -> list[speculation.Unit]:
+    """The units that predict; those of the papers' scale only if asked for, and not timed."""
+
+    def measure(preset: str, config: SpeculationConfig, text: str) -> speculation.Unit:
+        say(f"mapping the {preset} {config.name}")
+        return speculation.measure(preset, config, lambda _: text, WORK, path, cells, timed=preset != "paper")
+
+    # Two at a time: the tools take one core each. Verilog is written by one Yosys after the other.
+    with ThreadPoolExecutor(2) as pool:
+        jobs = []
+        for preset in ("tiny", "minilm", *(("paper",) if paper else ())):
+            for method in SYSTEM_OF:
+                config = presets.speculation(preset)[method]
+                jobs.append(pool.submit(measure, preset, config, _unit_text(config)))
+        return [job.result() for job in jobs]
 
 
 def run(args: Namespace) -> None:
@@ -70,9 +97,25 @@ def run(args: Namespace) -> None:
         "loading of weights included, glitches and wires not",
         "not included": "the memory of partial sums (given in bits), clock tree, wires",
     }
+    units = _units(args.paper, path, cells, say)
+    about_units = {
+        "library": conditions["library"],
+        "area": "of cells, every distinct module mapped once by hierarchy and counted as often as it occurs",
+        "memories": "no cells: their bits are counted, and for the clock their ports are flip-flops",
+        "clock": "of the slowest path that ends in a sub-block, wherever it begins, or passes through the encoders; "
+        "nets between modules are not buffered for their load" + ("" if timing.available() else f". {timing.MISSING}"),
+        "not included": "clock tree, wires; the papers' scale, unless asked for (foreshift synth --paper), never timed",
+    }
     with staged(OUTPUT) as folder:
+        report.units_plot(units, folder / "speculation.png")
+        (folder / "speculation.md").write_text(report.units_markdown(units, about_units), encoding="utf-8")
+        unit_figures = speculation.as_json(units, about_units)
+        (folder / "speculation.json").write_text(json.dumps(unit_figures, indent=2) + "\n", encoding="utf-8")
         report.plot(results, folder / "arrays.png")
         (folder / "arrays.md").write_text(report.markdown(results, conditions), encoding="utf-8")
         (folder / "arrays.json").write_text(arrays.as_json(results, conditions), encoding="utf-8")
     say(f"written to {OUTPUT}")
-    print(arrays.as_json(results, conditions) if args.json else report.text(results))
+    if args.json:
+        print(json.dumps(json.loads(arrays.as_json(results, conditions)) | {"speculation": unit_figures}, indent=2))
+    else:
+        print(report.text(results), report.units_text(units), sep="\n\n")

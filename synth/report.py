@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison of arrays as a table and as a picture."""
+"""The comparison of arrays, and the speculation units by sub-block, as tables and as pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from synth.arrays import TITLES, YARDSTICK, Result
+from synth.speculation import PARTS, Unit
 
 _HEAD = (
     "array",
@@ -46,8 +47,11 @@ def rows(results: list[Result]) -> list[tuple[str, ...]]:
 
 def text(results: list[Result]) -> str:
     """The table for a terminal."""
-    table = rows(results)
-    widths = [max(len(row[i]) for row in table) for i in range(len(_HEAD))]
+    return _aligned(rows(results))
+
+
+def _aligned(table: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     lines = []
     for row in table:
         cells = [row[0].ljust(widths[0])]
@@ -113,5 +117,75 @@ def plot(results: list[Result], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     left.set_yticks(positions, names)
     left.invert_yaxis()
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+_UNIT_HEAD = ("sub-block", "area µm²", "% of unit", "registers %", "flip-flops", "memory bits", "fmax MHz", "instances")
+
+
+def unit_title(unit: Unit) -> str:
+    """A unit by method, preset and shape of its array."""
+    return f"{unit.config.method.upper()}, {unit.preset}: {unit.config.rows} rows × {unit.config.lanes} lanes"
+
+
+def unit_rows(unit: Unit) -> list[tuple[str, ...]]:
+    """The table of a unit, head first, the whole last, every cell as text."""
+    whole = unit.total
+    table: list[tuple[str, ...]] = [_UNIT_HEAD]
+    for part in (*unit.parts, whole):
+        repeated = [f"{n} {name}" for name, n in part.instances.items() if n > 1]
+        table.append(
+            (
+                part.name,
+                f"{part.area_um2:.0f}",
+                f"{100 * part.area_um2 / whole.area_um2:.1f}",
+                f"{100 * part.register_share:.0f}",
+                str(part.registers),
+                str(part.memory_bits),
+                f"{part.fmax_mhz:.0f}" if part.fmax_mhz else "not timed",
+                ", ".join(repeated) or "1",
+            )
+        )
+    return table
+
+
+def units_text(units: list[Unit]) -> str:
+    """The tables of all units for a terminal."""
+    return "\n\n".join(f"{unit_title(unit)}\n{_aligned(unit_rows(unit))}" for unit in units)
+
+
+def units_markdown(units: list[Unit], conditions: Mapping[str, object]) -> str:
+    """A page with the conditions and a table per unit."""
+    lines = ["# Speculation units: area, memory, clock", ""]
+    lines += [f"- {name}: {value}" for name, value in conditions.items()]
+    lines += ["", "![area by sub-block](speculation.png)", ""]
+    for unit in units:
+        head, *rest = unit_rows(unit)
+        lines += [f"## {unit_title(unit)}", "", _line(head), "|---|" + "---:|" * (len(head) - 2) + "---|"]
+        lines += [*map(_line, rest), ""]
+    return "\n".join(lines)
+
+
+def units_plot(units: list[Unit], path: Path) -> None:
+    """Share of each sub-block in its unit's area, one bar per unit."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(11, 1.6 + 0.6 * len(units)), layout="constrained")
+    begin = [0.0] * len(units)
+    colours = pyplot.get_cmap("tab20").colors
+    for colour, name in zip(colours, PARTS, strict=False):
+        areas = [sum(part.area_um2 for part in unit.parts if part.name == name) for unit in units]
+        values = [100 * area / unit.total.area_um2 for area, unit in zip(areas, units, strict=True)]
+        axes.barh(range(len(units)), values, left=begin, label=name, color=colour, height=0.7)
+        begin = [start + value for start, value in zip(begin, values, strict=True)]
+    for position, unit in enumerate(units):
+        axes.text(100, position, f" {unit.total.area_um2 / 1000:.0f}k µm²", va="center", fontsize=9)
+    axes.set_yticks(range(len(units)), [unit_title(unit) for unit in units])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 112)
+    axes.set_xlabel("share of the unit's cell area, % (memories apart)")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.4, -0.3), ncols=7, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
