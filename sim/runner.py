@@ -84,21 +84,24 @@ def verilator_version() -> tuple[int, int]:
     return major, minor
 
 
-def build(verilog: str, top: str, *, repeated: Sequence[str] = (), waves: bool | None = None) -> Path:
+def build(
+    verilog: str, top: str, *, repeated: Sequence[str] = (), waves: bool | None = None, coverage: bool = False
+) -> Path:
     """Folder of the model of module `top`, built if need be.
 
     repeated: modules with many large instances, compiled once instead of once per instance. waves: can trace (default:
-    whether WAVES is set).
+    whether WAVES is set). coverage: a run leaves coverage.dat in its folder, for `reached`.
     """
     waves = waves_wanted() if waves is None else waves
     version = verilator_version()
-    tools = (version, waves, _OPTIONS, _MAKEFLAGS, metadata.version("cocotb"), sys.version_info[:2])
+    options = (*_OPTIONS, *(["--coverage-user"] if coverage else []))
+    tools = (version, waves, options, _MAKEFLAGS, metadata.version("cocotb"), sys.version_info[:2])
     folder = (CACHE / f"{top}-{_hash(verilog, top, tuple(repeated), tools)}").resolve()
     runtime = (CACHE / f"runtime-{_hash(tools)}").resolve()
     with _locked(folder):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _build(verilog, top, folder, repeated, waves, runtime)
+            _build(verilog, top, folder, repeated, waves, runtime, options)
             _keep_runtime(folder, runtime)
             for bulky in (*folder.glob("*.gch"), *folder.glob("*.o"), *folder.glob("*.a")):
                 bulky.unlink()
@@ -133,7 +136,15 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(verilog: str, top: str, folder: Path, repeated: Sequence[str], waves: bool, runtime: Path) -> None:
+def _build(
+    verilog: str,
+    top: str,
+    folder: Path,
+    repeated: Sequence[str],
+    waves: bool,
+    runtime: Path,
+    options: Sequence[str],
+) -> None:
     folder.mkdir()
     source, visible = folder / f"{top}.v", folder / "ports.vlt"
     source.write_text(verilog, encoding="utf-8")
@@ -151,7 +162,7 @@ def _build(verilog: str, top: str, folder: Path, repeated: Sequence[str], waves:
             sources=[source],
             hdl_toplevel=top,
             build_dir=folder,
-            build_args=[*_OPTIONS, str(visible)],
+            build_args=[*options, str(visible)],
             waves=waves,
             timescale=("1ns", "1ps"),
             log_file=log,
@@ -192,6 +203,19 @@ def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str]
     if failed:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:]) if log.exists() else ""
         raise SimulationError(f"{bench} failed on {top}: {'; '.join(failed)}\n{tail}\n{_rerun()}")
+
+
+def reached(folder: Path, top: str, work: Path) -> dict[str, int]:
+    """Name → cycles of each corner (`hdl.cover`) of a model built with `coverage`, in all of its instances together,
+    during the run in folder `work`."""
+    lines = (folder / f"{top}.v").read_text(encoding="utf-8").splitlines()
+    counts: dict[str, int] = {}
+    for entry in (work / "coverage.dat").read_text(encoding="utf-8").splitlines():
+        found = re.fullmatch(r"C '.*?\x01l\x02(\d+)\x01.*' (\d+)", entry)
+        named = re.search(r"cover \(corner_(\w+)\)", lines[int(found[1]) - 1]) if found else None
+        if found and named:
+            counts[named[1]] = counts.get(named[1], 0) + int(found[2])
+    return counts
 
 
 def _failures(results: Path) -> list[str]:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictor: Q̂, K̂ and their scores, head by head, on one log-domain array.
 
-    x ─► beat feed ◄── K̂ codes ───┐
-            │                     │
-            ▼                     │
-         array ──► totals ──┬─► projector ──► Q̂ codes ─┐
-            ▲               └─► columns of scores       │
-            └── weight feed ◄── w                       │
-                    ▲───────────────────────────────────┘
+x ─► beat feed ◄── K̂ codes ───┐
+        │                     │
+        ▼                     │
+     array ──► totals ──┬─► projector ──► Q̂ codes ─┐
+        ▲               └─► columns of scores       │
+        └── weight feed ◄── w                       │
+                ▲───────────────────────────────────┘
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -16,6 +16,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
+from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.array import DotArray
 from hdl.speculate.beat_feed import BeatFeed, tag_layout
@@ -29,6 +30,7 @@ from hdl.speculate.socket import (
     weights_layout,
     x_layout,
 )
+from hdl.speculate.spls.compare import less
 from hdl.speculate.tiles import Tiles
 from hdl.speculate.weight_feed import AddressFeed, WeightFeed
 
@@ -102,10 +104,10 @@ class Predictor(wiring.Component):
                 feed.group.eq(projector.group),
                 feed.progress.eq(projector.progress),
             ]
-        self._collect(m, beats, projector)
+        self._collect(m, beats, projector, platform)
         return m
 
-    def _collect(self, m: Module, beats: BeatFeed, projector: Projector) -> None:
+    def _collect(self, m: Module, beats: BeatFeed, projector: Projector, platform) -> None:
         """Totals go to the projector or become a column, as the tag of their beat says."""
         config, array = self._config, self._array
         shape = tag_layout(config)
@@ -125,6 +127,9 @@ class Predictor(wiring.Component):
             projector.i.payload.eq(array.o.payload.total),
             self.o.payload.eq(column),
         ]
+        scores = array.o.valid & tag.score
+        corner(m, platform, "key_not_attended", scores & ~tag.attend)
+        corner(m, platform, "causal", scores & self.settings.causal)
         with m.If(free):
             m.d.sync += self.o.valid.eq(array.o.valid & tag.score)
             with m.If(array.o.valid & tag.score):
@@ -138,7 +143,7 @@ class Predictor(wiring.Component):
                 if config.method == "lapa":
                     m.d.sync += [
                         column.round.eq(tag.round),
-                        column.slot.eq(tag.block[0]),
+                        column.slot.eq(tag.block[:1]),
                         column.first.eq(tag.round == 0),
                         column.final.eq(tag.final),
                     ]
@@ -147,6 +152,7 @@ class Predictor(wiring.Component):
         """Per row: it exists, and may attend to the key."""
         config = self._config
         end, low = self.settings.tokens - 1, config.row_bits
-        exist = [(tag.block != end[low:]) | (i <= end[:low]) for i in range(config.rows)]
-        seen = [~self.settings.causal | (tag.block != tag.key[low:]) | (tag.key[:low] <= i) for i in range(config.rows)]
+        exist = [(tag.block != end[low:]) | ~less(end[:low], i) for i in range(config.rows)]
+        earlier = ~self.settings.causal | (tag.block != tag.key[low:])
+        seen = [earlier | ~less(i, tag.key[:low]) for i in range(config.rows)]
         return Cat(a & b for a, b in zip(exist, seen, strict=True)) & tag.attend.replicate(config.rows)

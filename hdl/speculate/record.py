@@ -16,6 +16,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
+from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.socket import Kind, record_layout, row_layout, settings_layout, token_shape
 
@@ -117,7 +118,7 @@ class Leaders(wiring.Component):
         ]
         if self._window > 1:
             counts = self._count(m, asking, asked)
-            self._decide(m, token, *self._most(m, counts, valids))
+            self._decide(m, token, *self._most(m, counts, valids), platform)
         return m
 
     def _final(self, token: Value) -> Value:
@@ -165,7 +166,7 @@ class Leaders(wiring.Component):
         wins = upper[0] > lower[0]
         return Mux(wins, upper[0], lower[0]), Mux(wins, upper[1], lower[1])
 
-    def _decide(self, m: Module, token: Value, most: Value, named: Value) -> None:
+    def _decide(self, m: Module, token: Value, most: Value, named: Value, platform) -> None:
         """A token takes another's result if enough heads name that one, and that one's own is computed."""
         place = place_of(token, self._window)
         # Places whose result is a copy; those that no other can name need none.
@@ -182,6 +183,9 @@ class Leaders(wiring.Component):
         with m.If(self.valid & self.advance):
             here = Cat(copied & (place == p) for p in range(self._window))
             m.d.sync += copies.eq(Mux(other, copies, 0) | here)
+        corner(m, platform, "leader_copied", self.valid & copied)
+        corner(m, platform, "all_heads_agree", self.valid & self.agreed)
+        corner(m, platform, "window_cut_to_a_row", self.valid & self.last & ~other)
 
 
 class Recorder(wiring.Component):
@@ -242,6 +246,7 @@ class Recorder(wiring.Component):
             self._vote(m, taken & similar, valid, head, beat, leaders)
         m.d.comb += [leaders.settings.eq(self.settings), leaders.advance.eq(advance)]
         self._send(m, advance, valid, beat, fresh, leaders)
+        corner(m, platform, "o_waits", self.o.valid & ~self.o.ready)
         return m
 
     def _heads(self, m: Module, taken: Value, leaders: Leaders) -> Signal:

@@ -21,6 +21,8 @@ class Store(wiring.Component):
     """
 
     def __init__(self, depth: int, shape: data.ArrayLayout, parts: int = 1):
+        # One word would need no address, which memories do not have.
+        depth = max(depth, 2)
         self._depth, self._shape, self._parts = depth, shape, parts
         super().__init__(
             {
@@ -58,8 +60,8 @@ class HeadStore(wiring.Component):
     """Q̂ or K̂ of a head: a row of codes per token, written a group at a time, of which `together` are read at once.
 
     Parameters: `coding`, the codes' format; `name`, of the module that its memories are; `together`, a power of two.
-    Members: `write`: In, 1; `token`, `group`: In; `codes`: In, `rows` codes of that group. `read`: In, 1; `read_at`: In,
-    tokens read_at·together onwards; `stored`: Out, `together` rows of head_slices·lanes codes, from the next cycle on;
+    Members: `write`: In, 1; `token`, `group`: In; `codes`: In, `rows` codes of that group. `read`: In, 1; `read_at`:
+    In, tokens read_at·together onwards; `stored`: Out, `together` rows of head_slices·lanes codes, a cycle later on;
     codes beyond the head are zeros.
     """
 

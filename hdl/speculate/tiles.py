@@ -15,6 +15,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import UNITY, SpeculationConfig
+from hdl.cover import corner
 from hdl.speculate.socket import Operand, settings_layout
 
 
@@ -87,11 +88,12 @@ class Tiles(wiring.Component):
                 (tile.operand.as_value(), Operand.Q.value),
             ]
         )
-        lone = pair == last_block >> 1
+        # The last pair may be a single block; a sequence of one block has no other pair.
+        last_slot = Mux(pair == last_block >> 1, last_block[:1], 1)
         scored = _Nest(
             [(tile.slice, config.head_slices - 1)]
             + (
-                [(slot, Mux(lone, last_block[0], 1)), (tile.round, last_round), (pair, last_block >> 1)]
+                [(slot, last_slot), (tile.round, last_round), (pair, last_block >> 1)]
                 if lapa
                 else [(tile.block, last_block)]
             )
@@ -111,6 +113,10 @@ class Tiles(wiring.Component):
                 m.d.sync += tile.score.eq(predicted.over)
             with m.If(end):
                 m.d.sync += [self.busy.eq(0), tile.head.eq(0)]
+        if lapa:
+            scoring = self.o.valid & tile.score
+            corner(m, platform, "lone_block", scoring & (pair == last_block >> 1) & ~last_block[:1].any())
+            corner(m, platform, "rounds_left_out", scoring & (last_round != config.rounds - 1))
         with m.If(self.start):
             m.d.sync += self.busy.eq(1)
         return m
@@ -148,4 +154,3 @@ class _Nest:
             with m.If(before):
                 m.d.sync += counter.eq(Mux(done, 0, counter + 1))
             before = before & done
-

@@ -32,15 +32,17 @@ class AddressFeed(wiring.Component):
         m = Module()
         tile, address = self.tiles.payload, self.o.payload
         part = Signal(address.part.shape())
-        last = part == self._config.rows // self._config.load - 1
+        parts = self._config.rows // self._config.load
+        last = part == parts - 1
         m.d.comb += [
             self.o.valid.eq(self.tiles.valid & ~tile.score),
             self.tiles.ready.eq(tile.score | (self.o.ready & last)),
             *(address[name].eq(tile[name]) for name in ("head", "operand", "group", "slice")),
             address.part.eq(part),
         ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += part.eq(Mux(last, 0, part + 1))
+        if parts > 1:
+            with m.If(self.o.valid & self.o.ready):
+                m.d.sync += part.eq(Mux(last, 0, part + 1))
         return m
 
 
@@ -84,7 +86,11 @@ class WeightFeed(wiring.Component):
         ready = (self.progress.parity != tile.parity) & (self.progress.rows >= needed)
         passes, reads = Signal(), Signal()
         m.d.comb += [
-            needed.eq(Mux(tile.block == (self.tokens - 1)[config.row_bits :], self.tokens, (tile.block + 1) << config.row_bits)),
+            needed.eq(
+                Mux(
+                    tile.block == (self.tokens - 1)[config.row_bits :], self.tokens, (tile.block + 1) << config.row_bits
+                )
+            ),
             reads.eq(self.tiles.valid & tile.score & ready & (~stands | self.o.ready)),
             passes.eq(self.tiles.valid & ~tile.score & ~stands),
             self.o.valid.eq(stands | (passes & self.w.valid)),
@@ -100,7 +106,9 @@ class WeightFeed(wiring.Component):
         lanes = config.lanes
         for row, weights in enumerate(self.o.payload):
             codes = store.stored[row]
-            slices = [Cat(Value.cast(codes[s * lanes + lane]) for lane in range(lanes)) for s in range(config.head_slices)]
+            slices = [
+                Cat(Value.cast(codes[s * lanes + lane]) for lane in range(lanes)) for s in range(config.head_slices)
+            ]
             stored = slices[0]
             for number, codes_ in enumerate(slices[1:], 1):
                 stored = Mux(slice_ == number, codes_, stored)

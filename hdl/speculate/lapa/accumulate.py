@@ -55,7 +55,8 @@ class SumMemory(wiring.Component):
 
     def __init__(self, config: SpeculationConfig):
         self._config = config
-        self._place = range(config.tokens // PARITIES)
+        # One word would need no address, which memories do not have.
+        self._place = range(max(2, config.tokens // PARITIES))
         super().__init__(
             {
                 "fetch_enable": In(1),

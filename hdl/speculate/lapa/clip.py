@@ -12,6 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
+from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.lapa.accumulate import Judge
 from hdl.speculate.lapa.layouts import (
@@ -88,7 +89,7 @@ class Clip(wiring.Component):
         under_way = [(walking, walk), *zip(valids[:3], tags[:3], strict=True)]
         flight = Cat(Cat(valid & (tag.slot == slot) for valid, tag in under_way).any() for slot in range(SLOTS))
         place = Signal(token_shape(self._config), reset_less=True)
-        end = self._start(m, walking, walk, place, flight)
+        end = self._start(m, walking, walk, place, flight, platform)
         m.d.sync += valids.eq(Cat(walking, valids))
         with m.If(walking):
             m.d.sync += [tags[0].eq(Cat(walk, end))]
@@ -99,7 +100,7 @@ class Clip(wiring.Component):
         self._judge(m, valids, tags, platform)
         return m
 
-    def _start(self, m: Module, walking: Signal, walk: data.View, place: Signal, flight: Value) -> Value:
+    def _start(self, m: Module, walking: Signal, walk: data.View, place: Signal, flight: Value, platform) -> Value:
         """Takes jobs; returns whether `place` is the walk's last."""
         job, span = self.job.payload, data.View(span_layout(self._config), chosen(self.spans, self.job.payload.slot))
         count = Signal(count_shape(self._config), reset_less=True)
@@ -131,6 +132,8 @@ class Clip(wiring.Component):
             with m.If(fire & (job.slot == slot)):
                 m.d.sync += thresholds.eq(self.limits)
         self._announce(m, fire, skips)
+        corner(m, platform, "walk_skipped", fire & skips)
+        corner(m, platform, "nothing_dropped", fire & job.whole & job.final)
         return end
 
     def _announce(self, m: Module, fire: Signal, skips: Signal) -> None:

@@ -16,6 +16,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
+from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.lapa.layouts import (
     SLOTS,
@@ -26,6 +27,7 @@ from hdl.speculate.lapa.layouts import (
     verdict_layout,
 )
 from hdl.speculate.socket import token_shape, visit_layout
+from hdl.speculate.spls.compare import less
 
 
 class ListMemory(wiring.Component):
@@ -103,12 +105,13 @@ class Visits(wiring.Component):
         m.d.comb += [
             last.eq(span.complete & end),
             # Which key is the last one is known once there is a next one, or there will be none.
-            read.eq(active & (~self.visit.valid | self.visit.ready) & (span.complete | (place + 1 < span.count))),
+            read.eq(active & (~self.visit.valid | self.visit.ready) & (span.complete | less(place + 1, span.count))),
             self.entry.enable.eq(read & ~span.whole),
             self.entry.slot.eq(slot),
             self.entry.number.eq(span.number),
             self.entry.place.eq(place),
         ]
+        corner(m, platform, "list_chased", read & ~span.complete)
         finished = self._count(m, read, last, place)
         with m.If(self.announce):
             m.d.sync += waiting.bit_select(self.slot, 1).eq(1)

@@ -13,6 +13,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
+from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.lapa.layouts import block_layout, chosen, verdict_layout
 from hdl.speculate.socket import row_layout, settings_layout
@@ -117,6 +118,9 @@ class Masks(wiring.Component):
         self._mark(m, visited, filling)
         place, fetch, kept = self._banks(m, platform)
         self._leave(m, used, full, blocks, visited, place, fetch, kept)
+        sole, keys = self.rows.payload, self.rows.payload["keys"]
+        alone = sole.last & (sole.chunk == 0) & keys.any() & ~(keys & (keys - 1)).any() & (self.settings.tokens > 1)
+        corner(m, platform, "all_but_one_dropped", self.rows.valid & alone & ~self.settings.causal)
         return m
 
     def _split(self, key: Value) -> tuple[Value, Value]:

@@ -12,6 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import UNITY, SpeculationConfig
+from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.lapa.layouts import job_layout, tag_layout, thresholds_layout, word_layout
 from hdl.speculate.socket import settings_layout
@@ -74,6 +75,7 @@ class RowThreshold(wiring.Component):
             m.d.sync += share_.eq(share_[1:] + Mux(control.add, extent, 0))
         with m.Elif(control.subtract):
             m.d.sync += share_.eq(top - share_)
+        corner(m, platform, "constant_row", control.measure & found & (highest == lowest))
         m.d.comb += [self.threshold.eq(share_[:bits].as_signed()), self.whole.eq(~some | (share_ == extent))]
         return m
 

@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.cover import corner
 from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import chunk_layout, tag_layout, word_layout
 
@@ -59,7 +60,7 @@ class Keeper(wiring.Component):
         m.d.comb += [self.early.eq(tags[2]), self.o.tag.eq(tags[3])]
         m.d.comb += [o.eq(score) for o, score in zip(self.o.score, scores, strict=True)]
         for s in range(self._selections):
-            self._select(m, s, tags, words)
+            self._select(m, s, tags, words, platform)
         return m
 
     def _tags(self, m: Module) -> list[data.View]:
@@ -77,7 +78,7 @@ class Keeper(wiring.Component):
             before = tag
         return tags
 
-    def _select(self, m: Module, s: int, tags: list[data.View], words: data.View) -> None:
+    def _select(self, m: Module, s: int, tags: list[data.View], words: data.View, platform) -> None:
         """One selection: three stages behind the register of the words."""
         threshold = Signal(self._score_bits, name=f"threshold{s}", reset_less=True)
         lefts = [Signal(self._left, name=f"left{s}_{i}", reset_less=True) for i in range(3)]
@@ -87,7 +88,7 @@ class Keeper(wiring.Component):
         with m.If(self.tag.valid & self.tag.first):
             m.d.sync += threshold.eq(self.threshold[s])
         above, equal = self._compare(m, s, tags[0], words, threshold)
-        self._keep(m, s, tags, (above, equal), lefts[2])
+        self._keep(m, s, tags, (above, equal), lefts[2], platform)
 
     def _compare(self, m: Module, s: int, tag: data.View, words: data.View, threshold: Signal) -> tuple[Signal, Signal]:
         above, equal = (Signal(self._rows, name=f"{name}{s}", reset_less=True) for name in ("above", "equal"))
@@ -99,7 +100,9 @@ class Keeper(wiring.Component):
             ]
         return above, equal
 
-    def _keep(self, m: Module, s: int, tags: list[data.View], compared: tuple[Signal, Signal], given: Signal) -> None:
+    def _keep(
+        self, m: Module, s: int, tags: list[data.View], compared: tuple[Signal, Signal], given: Signal, platform
+    ) -> None:
         above, equal = (Signal.like(flags, name=f"{flags.name}_counted", reset_less=True) for flags in compared)
         counts = [Signal(range(i + 1), name=f"before{s}_{i}", reset_less=True) for i in range(self._rows + 1)]
         with m.If(tags[1].valid):
@@ -112,6 +115,10 @@ class Keeper(wiring.Component):
             m.d.sync += remaining.eq(Mux(less(counts[-1], left), left - counts[-1], 0))
             m.d.sync += kept.eq(Cat(a | e & less(n, left) for a, e, n in zip(above, equal, counts, strict=False)))
         m.d.comb += self.o.kept[s].eq(kept)
+        if s == 0:
+            more = less(counts[-1], left)
+            corner(m, platform, "tie_at_the_cut", tags[2].valid & less(left, counts[-1]))
+            corner(m, platform, "k_beyond_the_keys", tags[2].valid & tags[2].last & more)
 
 
 def _running(flags: Signal) -> list:

@@ -10,6 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import MAX_SCORE_SHIFT, SpeculationConfig
+from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.socket import column_layout, settings_layout
 from hdl.speculate.spls.compare import less
@@ -106,7 +107,7 @@ class ScoreRing(wiring.Component):
             m.d.sync += low.eq(Mux(column.last, 0, low + 1))
             with m.If(column.last | (low == rows - 1)):
                 m.d.sync += chunk.eq(Mux(chunk == chunks - 1, 0, chunk + 1))
-        word = word_layout(self._config.score_bits)
+        word, saturated = word_layout(self._config.score_bits), []
         for i in range(rows):
             scaler = ScoreScaler(sum_bits=self._config.sum_bits, score_bits=self._config.score_bits)
             m.submodules[f"scaler{i}"] = share(scaler, "score_scaler", platform)
@@ -114,6 +115,9 @@ class ScoreRing(wiring.Component):
             m.d.comb += [scaler.i.eq(column.sum[i]), scaler.shift.eq(column.shift), buffer.column[i].eq(held)]
             with m.If(fires):
                 m.d.sync += [held.score.eq(scaler.o), held.valid.eq(column.valid[i])]
+            saturated.append(column.valid[i] & (scaler.o != column.sum[i] >> column.shift))
+        corner(m, platform, "score_saturated", fires & Cat(saturated).any())
+        corner(m, platform, "ring_full", self.columns.valid & ~self.columns.ready)
 
     def _drain(self, m: Module, buffer: SkewedBuffer, released: Signal, complete: Signal) -> None:
         """Rows out of the ring. A block's chunks are released as its last row is read."""

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.speculate import UNITY
 from hdl.arith.compress import CarrySaveTree, Word, levels
+from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.spls.compare import less
 
@@ -91,7 +92,7 @@ class Scanner(wiring.Component):
         step, looks = self._step(m)
         stored = self._keep_fractions(m, fraction)
         near, distances = self._look(m, step, looks, stored, fraction)
-        self._decide(m, step, near, distances)
+        self._decide(m, step, near, distances, platform)
         return m
 
     def _step(self, m: Module) -> tuple[list[data.View], list[Signal]]:
@@ -166,7 +167,7 @@ class Scanner(wiring.Component):
             distances.append(passed[2])
         return nears, distances
 
-    def _decide(self, m: Module, step: list[data.View], nears: list[Signal], distances: list[Signal]) -> None:
+    def _decide(self, m: Module, step: list[data.View], nears: list[Signal], distances: list[Signal], platform) -> None:
         """Takes the step's places into the search, and ends it."""
         now, critical = step[3], Signal(self._window - 1, reset_less=True)
         found, best, where = Signal(reset_less=True), Signal(self._bits, reset_less=True), Signal.like(self.place)
@@ -186,6 +187,9 @@ class Scanner(wiring.Component):
             reference.eq(Mux(better, place, where)),
         ]
         m.d.sync += self.decided.eq(now.valid & now.last)
+        tie = taken & found & ~now.first & (distance == best)
+        corner(m, platform, "similar_row", now.valid & now.last & known)
+        corner(m, platform, "tie_of_distances", now.valid & tie)
         with m.If(now.valid):
             m.d.sync += [found.eq(known), where.eq(reference)]
             with m.If(better):
