@@ -22,10 +22,9 @@ _UNITS = {
     ),
     # One head's row is one beat.
     "minilm": SpeculationConfig(rows=16, lanes=32, load=4, tokens=128, width=384, heads=12, head_width=32),
-    # As many lanes as LAPA's array of 128 queries by 32; heads of 128, as in the 7 B models.
+    # Heads of 128, as in the 7 B models. LAPA's array is one of 128 queries by 32 lanes; this one has as many lanes.
     "paper": SpeculationConfig(rows=32, lanes=128, load=8, tokens=2048, width=4096, heads=32, head_width=128),
 }
-_PAPER_LAPA = {"rows": 128, "lanes": 32}
 
 PRESETS = tuple(_SHAPES)
 
@@ -41,7 +40,7 @@ def speculation(preset: str) -> dict[str, SpeculationConfig]:
     _require_preset(preset)
     units = {method: replace(_UNITS[preset], method=method) for method in METHODS}
     if preset == "paper":
-        units["lapa"] = replace(units["lapa"], **_PAPER_LAPA)
+        units["lapa"] = replace(units["lapa"], rows=128, lanes=32)
     return units
 
 

@@ -213,4 +213,3 @@ class LapaSettings(Settings):
         )
         for value in self.eta:
             require_range("eta", value, 0, UNITY)
-

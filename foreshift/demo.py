@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from config import presets
 from config.array import SYSTEMS
-from foreshift.demo_results import Findings, Run, Shares, staged, summary, write
+from foreshift import plans as planning
+from foreshift.demo_results import PLANS, Findings, Run, Shares, staged, summary, write
 from foreshift.pictures import SYSTEM_NAMES
 from golden.models import minilm
 from golden.speculate import compare
@@ -99,17 +100,21 @@ def run(args: Namespace) -> None:
 def demonstrate(text: str, output: Path = OUTPUT, head: int = HEAD, simulate: Simulate = dot.run) -> Findings:
     """Predict head `head` of layer 0 on `text` and write pictures and figures to `output`.
 
-    Writes attention.png, recall.png, demo.md, stimulus.npz and demo.json, all or none. Raises Refusal for a sentence
-    that is empty or too long, and for an `output` that cannot be written; MismatchError when the simulation is wrong.
+    Writes attention.png, recall.png, plans.png, demo.md, stimulus.npz and demo.json, all or none. Raises Refusal for a
+    sentence that is empty or too long, and for an `output` that cannot be written; MismatchError when the simulation is
+    wrong.
     """
     progress = Progress()
     sentence = minilm.tokens(text)
     with staged(output) as folder:
         findings = predict_sentence(text, sentence, head, simulate, progress)
-        progress.say("drawing")
-        write(findings, folder)
+        progress.say("planning the layer with both speculation units' golden models, and drawing")
+        plans = planning.predict(minilm.embed(sentence.ids), minilm.attention_weights(LAYER))
+        planning.draw(folder / PLANS, f"Plans of MiniLM-L6, layer {LAYER}", plans)
+        work = planning.table(plans)
+        write(findings, work, folder)
     progress.say(f"done: {output / 'demo.md'}")
-    print(summary(findings))
+    print(f"{summary(findings)}\n\n{work}")
     return findings
 
 

@@ -20,6 +20,7 @@ from foreshift.pictures import SYSTEM_NAMES, Panel, draw_attention, draw_recall
 from golden.models import minilm
 from golden.speculate import compare
 
+PLANS = "plans.png"
 INDEX = "demo.json"  # moved last: where it lies, the other files are whole and of the same run
 KEPT = 4  # entries of a row that are marked in the maps
 
@@ -91,8 +92,8 @@ def _temporary(output: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
 
 
-def write(findings: Findings, folder: Path) -> None:
-    """Write the five files to `folder`."""
+def write(findings: Findings, work: str, folder: Path) -> None:
+    """Write all files but the plans' picture to `folder`; `work` is the table of what the plans leave."""
     where = f"MiniLM-L6, layer {findings.layer}, head {findings.head}"
     draw_attention(folder / "attention.png", f"Attention of {where}", findings.text, findings.tokens, _panels(findings))
     draw_recall(
@@ -105,7 +106,7 @@ def write(findings: Findings, folder: Path) -> None:
         len(findings.tokens),
     )
     np.savez(folder / "stimulus.npz", allow_pickle=False, **_stimulus(findings))
-    (folder / "demo.md").write_text(_page(findings), encoding="utf-8")
+    (folder / "demo.md").write_text(_page(findings, work), encoding="utf-8")
     (folder / INDEX).write_text(json.dumps(_figures(findings), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -220,7 +221,7 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join([line(heads), rule, *map(line, rows)])
 
 
-def _page(findings: Findings) -> str:
+def _page(findings: Findings, work: str) -> str:
     """The page `demo.md`."""
     quoted = json.dumps(findings.text, ensure_ascii=False)
     where = f"layer {findings.layer}, head {findings.head} of {minilm.DISTRIBUTION}"
@@ -244,6 +245,14 @@ paler than the truth, as its code rounds magnitudes down; the order of a row's e
 ![Share of the exact top-k found](recall.png)
 
 {_recall_table(findings)}
+
+## Plans of the layer
+
+What the speculation units would leave to compute, all heads, by their golden models (the RTL equals them: `make test`).
+
+![Plans of both units]({PLANS})
+
+{work}
 
 The truth is QKᵀ/√32 of the unquantised model. HLog and ALOC of head {findings.head} are the simulated results, the
 others the golden model's.

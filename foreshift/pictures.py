@@ -85,7 +85,7 @@ def draw_attention(path: Path, heading: str, sentence: str, tokens: Sequence[str
     bar.tick_params(labelsize=8, color=QUIET, labelcolor=QUIET)
     bar.set_title("weight", fontsize=8.5, color=QUIET)
     _legend(figure)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _headings(figure: Figure, left: float, height: float, heading: str, sentence: str) -> None:
@@ -151,7 +151,7 @@ def draw_recall(path: Path, heading: str, panels: Mapping[str, Mapping[str, Mapp
         axes.tick_params(labelleft=place == 1)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=9.5, labelcolor=INK)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _bars(axes: Axes, shares: Mapping[str, Mapping[int, float]], tokens: int) -> None:
@@ -191,6 +191,6 @@ def _drawable(text: str) -> str:
     return "".join(character if ord(character) in _font_characters() else "\N{WHITE SQUARE}" for character in text)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Write PNG without the version of the drawing library in it: the same picture gives the same bytes."""
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})

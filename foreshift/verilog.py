@@ -21,8 +21,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from config.array import ArrayConfig
 from config.errors import Refusal
 from config.presets import PRESETS, arrays, speculation
+from config.speculate import SpeculationConfig
 from foreshift import __version__
 
 EVERY_PRESET = "all"
@@ -74,8 +76,8 @@ class Task(NamedTuple):
 
 
 def _tasks(preset: str) -> list[Task]:
-    """The units of a preset: a large array on its own, so that it shares the work of all processors."""
-    shapes = (*arrays(preset).values(), *speculation(preset).values())
+    """The units of a preset: a large one on its own, so that it shares the work of all processors."""
+    shapes: list[ArrayConfig | SpeculationConfig] = [*arrays(preset).values(), *speculation(preset).values()]
     large = {config.name for config in shapes if config.rows * config.lanes > SMALL_PRODUCTS}
     from hdl.catalogue import units
 

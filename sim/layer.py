@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from amaranth.lib import data
@@ -59,7 +60,7 @@ def payloads(config: SpeculationConfig, layer: Layer) -> Payloads:
 
 def _settings(config: SpeculationConfig, layer: Layer) -> int:
     settings = layer.settings
-    fields = {"tokens": len(layer.x), "causal": int(settings.causal)}
+    fields: dict[str, Any] = {"tokens": len(layer.x), "causal": int(settings.causal)}
     if isinstance(settings, SplsSettings):
         fields |= {
             "k": min(settings.k, config.tokens),
@@ -79,9 +80,7 @@ def _x(config: SpeculationConfig, layer: Layer) -> list[int]:
     beats = []
     for slice_ in range(config.width_slices):
         values = pack(x[:, slice_ * lanes : (slice_ + 1) * lanes], 8)
-        beats += [
-            value | int(attends) << (8 * lanes) for value, attends in zip(values, layer.attend, strict=True)
-        ]
+        beats += [value | int(attends) << (8 * lanes) for value, attends in zip(values, layer.attend, strict=True)]
     return beats
 
 
@@ -121,5 +120,5 @@ def _scales(config: SpeculationConfig, layer: Layer) -> list[int]:
     return scales
 
 
-def _bits(layout: data.StructLayout, fields: dict) -> int:
+def _bits(layout: data.StructLayout, fields: dict[str, Any]) -> int:
     return int(layout.const(fields).as_bits())

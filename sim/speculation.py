@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from config.speculate import SpeculationConfig
+from config.speculate import LapaSettings, SpeculationConfig, SplsSettings
 from golden.speculate import dense, lapa, spls
 from golden.speculate.plan import Plan
 from golden.speculate.records import Record, records
@@ -53,15 +54,13 @@ class LayerResult:
 
 def golden_plan(config: SpeculationConfig, layer: Layer) -> Plan:
     """What a unit has to decide of a layer."""
-    operands = (layer.x, layer.wq, layer.wk, layer.settings)
-    rest = {"bq": layer.bq, "bk": layer.bk, "attend": layer.attend}
-    match config.method:
-        case "spls":
-            return spls.predict(*operands, **rest, window=config.window, score_bits=config.score_bits)
-        case "lapa":
-            return lapa.predict(*operands, **rest, slices=config.slices)
-        case _:
-            return dense.predict(*operands, **rest)
+    operands: dict[str, Any] = {name: getattr(layer, name) for name in ("x", "wq", "wk", "bq", "bk", "attend")}
+    settings = layer.settings
+    if isinstance(settings, SplsSettings):
+        return spls.predict(**operands, settings=settings, window=config.window, score_bits=config.score_bits)
+    if isinstance(settings, LapaSettings):
+        return lapa.predict(**operands, settings=settings, slices=config.slices)
+    return dense.predict(**operands, settings=settings)
 
 
 @cache
@@ -78,7 +77,9 @@ def run(config: SpeculationConfig, layers: Sequence[tuple[Layer, Flow]] | Layer)
     if isinstance(layers, Layer):
         layers = [(layers, FULL_SPEED)]
     plans = [golden_plan(config, layer) for layer, _ in layers]
-    jobs = [_job(config, layer, flow, plan, n) for n, ((layer, flow), plan) in enumerate(zip(layers, plans, strict=True))]
+    jobs = [
+        _job(config, layer, flow, plan, n) for n, ((layer, flow), plan) in enumerate(zip(layers, plans, strict=True))
+    ]
     folder = build(config)
     WORK.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{config.name}-", dir=WORK)).resolve()

@@ -36,6 +36,7 @@ async def layers(dut: Any) -> None:
 async def run(dut: Any, config: Any, job: Any) -> tuple[int, int, float]:
     """One layer; returns cycles, busy cycles and seconds."""
     rng, given = Random(job.seed), job.payloads
+    answers: list[int] = []
     uses_weights = config.method != "dense"
     settings, x, scale, w = (
         Source(dut, name, items, idle=job.idle, rng=rng)
@@ -44,10 +45,9 @@ async def run(dut: Any, config: Any, job: Any) -> tuple[int, int, float]:
             ("x", given.x),
             ("scale", given.scale if uses_weights else []),
             # Answers are given to what was asked for.
-            ("w", []),
+            ("w", answers),
         )
     )
-    answers: list[int] = w.items
     o, address = (Sink(dut, name, stall=job.stall, rng=rng) for name in ("o", "address"))
     streams = (settings, x, scale, w, o, address)
     cycles = busy = 0

@@ -14,8 +14,8 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 def layer_inputs(ids: Int64) -> list[Floats]:
     """X of each of the six layers, float64 [T, 384], for token ids [T] without padding."""
-    x = embed(ids).astype(np.float64)
-    inputs = []
+    x: Floats = embed(ids).astype(np.float64)
+    inputs: list[Floats] = []
     for layer in range(LAYERS):
         inputs.append(x)
         if layer < LAYERS - 1:

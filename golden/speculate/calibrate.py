@@ -46,14 +46,16 @@ def head_settings(operands: LayerOperands, system: NumberSystem, score_bits: int
 
 
 def _head(operands: LayerOperands, head: int, system: NumberSystem, score_bits: int) -> HeadSettings:
-    predicted, multipliers = [], []
-    for w, bias in ((operands.wq, operands.bq), (operands.wk, operands.bk)):
-        sums = np.asarray(dot(operands.x, w[head], system)) + bias[head]
-        multiplier: Multiplier = calibrate(sums)
-        multipliers.append(multiplier)
-        predicted.append(requantise(sums, multiplier.mul, multiplier.shift))
-    q, k = predicted
+    q, q_multiplier = _project(operands.x, operands.wq[head], operands.bq[head], system)
+    k, k_multiplier = _project(operands.x, operands.wk[head], operands.bk[head], system)
     scores = np.asarray(dot(q, k, system) if system.name != "aloc" else dot(k, q, system).T)
     # A negative score fits one further than a positive one.
     largest = max(int(scores.max()), int(~scores.min()), 0)
-    return HeadSettings(*multipliers, score_shift=max(0, largest.bit_length() - (score_bits - 1)))
+    return HeadSettings(q_multiplier, k_multiplier, max(0, largest.bit_length() - (score_bits - 1)))
+
+
+def _project(x: Int8, w: Int8, bias: Int64, system: NumberSystem) -> tuple[Int64, Multiplier]:
+    """Q̂ or K̂ of a head, and the multiplier that makes it."""
+    sums = np.asarray(dot(x, w, system)) + bias
+    multiplier = calibrate(sums)
+    return np.asarray(requantise(sums, multiplier.mul, multiplier.shift), dtype=np.int64), multiplier

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predicted Q̂ and K̂ of every head, and which pairs of tokens may attend at all: where all predictors start.
 
-    X, W_Q ─► dot ─► + bias ─► requantise ─► Q̂        K̂ likewise
+X, W_Q ─► dot ─► + bias ─► requantise ─► Q̂        K̂ likewise
 """
 
 from config.array import NumberSystem

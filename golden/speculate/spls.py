@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ESACT's sparsity prediction with local similarity (SPLS), to the bit.
 
-    Q̂, K̂ ─► HLog scores ─► shift, saturate ─┬─► top k ──────────────► keys that attention keeps
-                                              └─► top k_similarity ──► rows compared inside their window
+Q̂, K̂ ─► HLog scores ─► shift, saturate ─┬─► top k ──────────────► keys that attention keeps
+                                          └─► top k_similarity ──► rows compared inside their window
 """
 
 from config.array import number_system

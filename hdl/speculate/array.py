@@ -6,14 +6,14 @@
                                             ▲                       │
                                           psum ◄── accumulators ◄───┘              (the others)
 
-A *tile* is R weight rows, `load` of them a transfer, then any number of x beats, the last of them marked. The array turns by itself from taking
-weights to taking x and back. Behind the last weight row it sends one beat of zeros through, whose sum is the offset of
-these weights (`hdl/arith/shift.py`). A dot product longer than the lanes runs over several tiles with the same number
-of beats: beat n of each tile adds to accumulator n.
+A *tile* is R weight rows, `load` of them a transfer, then any number of x beats, the last of them marked. The array
+turns by itself from taking weights to taking x and back. Behind the last weight row it sends one beat of zeros through,
+whose sum is the offset of these weights (`hdl/arith/shift.py`). A dot product longer than the lanes runs over several
+tiles with the same number of beats: beat n of each tile adds to accumulator n.
 """
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 

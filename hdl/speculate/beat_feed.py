@@ -26,7 +26,7 @@ from hdl.speculate.tiles import tile_layout
 
 def tag_layout(config: SpeculationConfig) -> data.StructLayout:
     """What is known of a beat whose totals come out of the array. `score`, `block`, `round`, `final`: as of its tile.
-    `slot`: LAPA's; `key`, `attend`: of scores, the key and whether it may be attended to; `last`: last beat of its tile."""
+    `key`, `attend`: of scores, the key and whether it may be attended to; `last`: last beat of its tile."""
     return data.StructLayout(
         {
             "score": 1,

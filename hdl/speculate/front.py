@@ -80,7 +80,8 @@ class Front(wiring.Component):
                     m.d.sync += transfer.eq(transfer + 1)
                     with m.If(last_transfer):
                         m.d.sync += [transfer.eq(0), beat.eq(0)]
-                        # One transfer is over so quickly that a one-beat tile would read the sum that is still being written.
+                        # One transfer is over so quickly that a one-beat tile would read the sum that is still being
+                        # written.
                         m.next = "SETTLE" if transfers == 1 else "STREAM"
             with m.State("SETTLE"):
                 with m.If(self.advance):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the array's sums to the codes of Q̂ and K̂.
 
-    totals ─► + bias ─► requantise ─► 8 bits ─┬─► code of a broadcast operand ──► K̂ store
-                                              └─► code of a stationary operand ─► Q̂ store
+totals ─► + bias ─► requantise ─► 8 bits ─┬─► code of a broadcast operand ──► K̂ store
+                                          └─► code of a stationary operand ─► Q̂ store
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -90,7 +90,9 @@ class Projector(wiring.Component):
             m.d.sync += [held.eq(self.scale.payload), loaded.eq(1)]
         m.d.sync += valid.eq(self.i.valid & self.i.ready)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [sum_.eq(total + bias) for sum_, total, bias in zip(biased, self.i.payload, held.bias, strict=True)]
+            m.d.sync += [
+                sum_.eq(total + bias) for sum_, total, bias in zip(biased, self.i.payload, held.bias, strict=True)
+            ]
             m.d.sync += [mul.eq(held.mul), shift.eq(held.shift), token.eq(token + 1)]
             with m.If(operand == Operand.Q):
                 m.d.sync += self.score_shift.eq(held.score_shift)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The socket: what goes into every speculation unit and comes out of it, and what its parts hand each other.
 
-    settings ─┐      ┌───────────────────── speculation unit ─────────────────────┐
-    x ────────┼─────►│ predictor ── columns ──► selection ── rows ──► recorder    │── records ──► o
-    w ────────┤      └────────────────────────────────────────────────────────────┘
-    scale ────┘
+settings ─┐      ┌───────────────────── speculation unit ─────────────────────┐
+x ────────┼─────►│ predictor ── columns ──► selection ── rows ──► recorder    │── records ──► o
+w ────────┤      └────────────────────────────────────────────────────────────┘
+scale ────┘
 """
 
 from amaranth.hdl import signed, unsigned
@@ -37,8 +37,8 @@ def token_shape(config: SpeculationConfig):
 
 
 def settings_layout(config: SpeculationConfig) -> data.StructLayout:
-    """A layer's settings. `tokens`: length of the sequence, 1 or more; `causal`: keys up to the row itself only. SPLS: `k`,
-    `k_similarity`, `s` and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`."""
+    """A layer's settings. `tokens`: length of the sequence, 1 or more; `causal`: keys up to the row itself only. SPLS:
+    `k`, `k_similarity`, `s` and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`."""
     fields: dict = {"tokens": range(config.tokens + 1), "causal": 1}
     if config.method == "spls":
         fields |= {
@@ -53,8 +53,8 @@ def settings_layout(config: SpeculationConfig) -> data.StructLayout:
 
 
 def x_layout(config: SpeculationConfig) -> data.StructLayout:
-    """A beat of X: `value`, one int8 per lane, zeros beyond the width; `attend`: the token may be attended to, the same in
-    all of its beats. X comes once a layer: for each slice of the width in turn, all tokens."""
+    """A beat of X: `value`, one int8 per lane, zeros beyond the width; `attend`: the token may be attended to, the same
+    in all of its beats. X comes once a layer: for each slice of the width in turn, all tokens."""
     return data.StructLayout({"value": data.ArrayLayout(signed(8), config.lanes), "attend": 1})
 
 
@@ -80,7 +80,7 @@ def weights_layout(config: SpeculationConfig) -> data.ArrayLayout:
 
 def scale_layout(config: SpeculationConfig) -> data.StructLayout:
     """How a group of `rows` outputs of one operand leaves the array: `bias` per output, 0 beyond the head; `mul` and
-    `shift` of the requantiser; `score_shift`, taken with Q only. One transfer per head, operand (K, then Q) and group."""
+    `shift` of the requantiser; `score_shift`, taken with Q only. One transfer per head, operand (K, then Q), group."""
     return data.StructLayout(
         {
             "bias": data.ArrayLayout(signed(config.array.acc_bits), config.rows),
@@ -95,8 +95,8 @@ def column_layout(config: SpeculationConfig) -> data.StructLayout:
     """Scores of one key against a block of `rows` queries.
 
     `sum`: per row, this round's exact sum. `valid`: per row, the row exists and may attend to the key. `key`, `block`:
-    which. `last`: last column of this block and round. SPLS: `shift`: the head's score_shift. LAPA: `slot`: which of the
-    two blocks that are under way; `first`, `final`: it is the block's first round, or its last.
+    which. `last`: last column of this block and round. SPLS: `shift`: the head's score_shift. LAPA: `slot`: which of
+    the two blocks that are under way; `first`, `final`: it is the block's first round, or its last.
     """
     fields: dict = {
         "sum": data.ArrayLayout(signed(config.sum_bits), config.rows),
@@ -118,8 +118,8 @@ def visit_layout(config: SpeculationConfig) -> data.StructLayout:
 
 
 def row_layout(config: SpeculationConfig) -> data.StructLayout:
-    """What was decided of a row, rows in rising order. A critical row has one beat per chunk of `rows` keys, from chunk 0 up
-    to the last that its block has columns of; a similar one has a single beat.
+    """What was decided of a row, rows in rising order. A critical row has one beat per chunk of `rows` keys, from chunk
+    0 up to the last that its block has columns of; a similar one has a single beat.
 
     `row`; `reference`: the critical row whose result it takes, itself if it is critical; `chunk`; `keys`: those kept of
     the chunk; `last`: last beat of the row.
@@ -136,8 +136,8 @@ def row_layout(config: SpeculationConfig) -> data.StructLayout:
 
 
 def record_layout(config: SpeculationConfig) -> data.StructLayout:
-    """A record of the plan, in the order in which an execution unit can use them: heads in turn; in a head, rows in turn; in the
-    last head, behind the rows of each window, one LEADER record per row of the window.
+    """A record of the plan, in the order in which an execution unit can use them: heads in turn; in a head, rows in
+    turn; in the last head, behind the rows of each window, one LEADER record per row of the window.
 
     `kind`: KEYS, a chunk of a critical row's keys; COPY, a similar row; LEADER, whose FFN result a token takes.
     `head`, `row`: which; head is the last one in LEADER records. `reference`: COPY, the critical row; LEADER, the token
@@ -167,8 +167,8 @@ def socket(config: SpeculationConfig) -> Signature:
 
     settings: In, one transfer starts a layer, taken when the one before is finished.
     x: In, `x_layout`, once a layer.
-    address: Out, `address_layout`; w: In, `weights_layout`, answers in the order of the addresses. K before Q, groups, slices
-    and parts rising.
+    address: Out, `address_layout`; w: In, `weights_layout`, answers in the order of the addresses. K before Q, groups,
+    slices and parts rising.
     scale: In, `scale_layout`.
     o: Out, `record_layout`.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The speculation units, whole: from int8 activations and coded weights to the plan of a layer, through one socket.
 
-    x, w, scale ─► predictor ── columns ──► selection ── rows ──► recorder ── records ──► o
-                        ▲                       │
-                        └────── visit ──────────┘     (LAPA: keys of the later rounds)
+x, w, scale ─► predictor ── columns ──► selection ── rows ──► recorder ── records ──► o
+                    ▲                       │
+                    └────── visit ──────────┘     (LAPA: keys of the later rounds)
 """
 
 from amaranth.hdl import Module, Signal
@@ -20,7 +20,7 @@ from hdl.speculate.spls.selection import SplsSelection
 
 
 class SpeculationUnit(wiring.Component):
-    """ESACT's SPLS, LAPA, or dense, as `config.method` says. Layers come one after the other; see `socket` for the ports.
+    """ESACT's SPLS, LAPA, or dense, as `config.method` says. Layers come one after the other.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from foreshift.demo_results import INDEX, staged
 from golden.models import minilm
 from golden.speculate import compare
 
-FILES = {"attention.png", "recall.png", "demo.md", "demo.json", "stimulus.npz"}
+FILES = {"attention.png", "recall.png", "plans.png", "demo.md", "demo.json", "stimulus.npz"}
 TEXT = "She lost the red ball, so he found it for her."
 
 
@@ -155,6 +155,8 @@ def test_the_page_names_what_it_shows(output: Path, figures: dict[str, Any]) -> 
     assert f'"{TEXT}"' in page
     assert "(attention.png)" in page
     assert "(recall.png)" in page
+    assert "(plans.png)" in page
+    assert "| SPLS (ESACT)" in page
     for system, name in pictures.SYSTEM_NAMES.items():
         shares = [*figures["recall"][system].values(), *figures["recall_all_heads"][system].values()]
         cells = [

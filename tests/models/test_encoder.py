@@ -19,7 +19,9 @@ def reference(x, layer):
         return functional.layer_norm(y, (384,), gain, offset, 1e-12)
 
     at = f"encoder.layer.{layer}"
-    heads = (linear(x, f"attention.self.{name}").reshape(-1, 12, 32).swapaxes(0, 1) for name in ("query", "key", "value"))
+    heads = (
+        linear(x, f"attention.self.{name}").reshape(-1, 12, 32).swapaxes(0, 1) for name in ("query", "key", "value")
+    )
     context = functional.scaled_dot_product_attention(*heads).swapaxes(0, 1).reshape(-1, 384)
     x = norm(x + linear(context, "attention.output.dense"), "attention.output.LayerNorm")
     hidden = functional.gelu(linear(x, "intermediate.dense"))

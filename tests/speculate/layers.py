@@ -48,7 +48,6 @@ def layer(config, seed, tokens, causal=False, attend=None, **chosen):
     return Layer(settings=settings, **given)
 
 
-
 def minilm(config, ids, number, heads=None, **chosen):
     """A layer of MiniLM on a sentence's token ids; all of its heads, or the chosen ones."""
     heads = list(range(config.heads)) if heads is None else heads
@@ -56,7 +55,7 @@ def minilm(config, ids, number, heads=None, **chosen):
     settings = head_settings(found, config.array.system, config.score_bits)
     chosen["scales"] = tuple(settings[head] for head in heads)
     return Layer(
-        **{"x": found.x.astype(np.int64)},
+        x=found.x.astype(np.int64),
         **{name: getattr(found, name)[heads].astype(np.int64) for name in ("wq", "wk", "bq", "bk")},
         attend=np.ones(len(ids), bool),
         settings=KINDS[config.method](**chosen),

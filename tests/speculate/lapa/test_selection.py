@@ -71,7 +71,13 @@ def check(layer: Layer, **flow: float) -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def flows():
+    """What stops everything now and then for every change, the others when there is time."""
+    for name, flow in FLOWS.items():
+        yield pytest.param(flow, id=name, marks=[] if name == "gaps" else pytest.mark.long)
+
+
+@pytest.mark.parametrize("flow", flows())
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_equals_golden(shape: tuple, flow: dict) -> None:
     fields, tokens, eta, causal = shape
@@ -134,12 +140,14 @@ def span(bench: Bench) -> int:
     return bench.taken[-1][0] - bench.taken[0][0] + 1
 
 
+@pytest.mark.long
 def test_nothing_dropped_runs_at_full_speed() -> None:
     bench = check(timed_layer(False, (256, 256)), latency=10)
     assert bench.cycles["held"] == 0
     assert span(bench) == bench.cycles["taken"]
 
 
+@pytest.mark.long
 def test_every_clip_walks_at_full_speed() -> None:
     """Nearly all keys survive, and the clips read while columns come."""
     bench = check(timed_layer(False, (255, 255)), latency=10)

@@ -9,7 +9,11 @@ from hdl.speculate.spls import keep, scan, selection
 from hdl.speculate.spls.selection import SplsSelection
 from tests.speculate.spls.bench import Layer, expected, layer_of, simulate
 
-FLOWS = [pytest.param(idle, stall, id=f"idle {idle} stall {stall}") for idle in (0.0, 0.4) for stall in (0.0, 0.6)]
+FLOWS = [
+    pytest.param(idle, stall, id=f"idle {idle} stall {stall}", marks=[] if idle and stall else pytest.mark.long)
+    for idle in (0.0, 0.4)
+    for stall in (0.0, 0.6)
+]
 
 
 def config_of(**fields) -> SpeculationConfig:
@@ -66,12 +70,12 @@ def test_equals_golden(idle: float, stall: float) -> None:
     "fields",
     [
         {"window": 1},
-        {"window": 2, "score_bits": 4},
+        pytest.param({"window": 2, "score_bits": 4}, marks=pytest.mark.long),
         {"rows": 2, "tokens": 2, "window": 2, "score_bits": 4},
         {"rows": 2, "tokens": 4, "window": 1, "score_bits": 8},
         {"rows": 8, "tokens": 8, "window": 8, "score_bits": 4},
-        {"rows": 4, "tokens": 12, "window": 4, "score_bits": 6},
-        {"rows": 4, "tokens": 8, "score_bits": 16, "head_width": 1},
+        pytest.param({"rows": 4, "tokens": 12, "window": 4, "score_bits": 6}, marks=pytest.mark.long),
+        pytest.param({"rows": 4, "tokens": 8, "score_bits": 16, "head_width": 1}, marks=pytest.mark.long),
     ],
     ids=str,
 )
@@ -118,6 +122,7 @@ def test_latency() -> None:
     assert seen.left[-1] - seen.ends[-1] == config.tokens + behind
 
 
+@pytest.mark.long
 def test_minilm_shape() -> None:
     """The largest preset's shape for a few blocks: golden, without a pause, at 8 cycles a row."""
     config = SpeculationConfig(rows=16, tokens=128, window=8, score_bits=4, width=64, head_width=8)
