@@ -118,7 +118,11 @@ class Leaders(wiring.Component):
         ]
         if self._window > 1:
             counts = self._count(m, asking, asked)
-            self._decide(m, token, *self._most(m, counts, valids), platform)
+            self._decide(m, token, *self._most(m, counts, valids))
+            corner(m, platform, "leader_copied", self.valid & (self.reference != token))
+            corner(m, platform, "all_heads_agree", self.valid & self.agreed)
+            cut = self.valid & self.last & ~place_of(token, self._window).any()
+            corner(m, platform, "window_cut_to_a_row", cut)
         return m
 
     def _final(self, token: Value) -> Value:
@@ -166,7 +170,7 @@ class Leaders(wiring.Component):
         wins = upper[0] > lower[0]
         return Mux(wins, upper[0], lower[0]), Mux(wins, upper[1], lower[1])
 
-    def _decide(self, m: Module, token: Value, most: Value, named: Value, platform) -> None:
+    def _decide(self, m: Module, token: Value, most: Value, named: Value) -> None:
         """A token takes another's result if enough heads name that one, and that one's own is computed."""
         place = place_of(token, self._window)
         # Places whose result is a copy; those that no other can name need none.
@@ -183,9 +187,6 @@ class Leaders(wiring.Component):
         with m.If(self.valid & self.advance):
             here = Cat(copied & (place == p) for p in range(self._window))
             m.d.sync += copies.eq(Mux(other, copies, 0) | here)
-        corner(m, platform, "leader_copied", self.valid & copied)
-        corner(m, platform, "all_heads_agree", self.valid & self.agreed)
-        corner(m, platform, "window_cut_to_a_row", self.valid & self.last & ~other)
 
 
 class Recorder(wiring.Component):
