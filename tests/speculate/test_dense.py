@@ -102,7 +102,7 @@ def layers_of(config: SpeculationConfig) -> list[tuple[int, Layer]]:
     return [layer(config, rng, min(n, config.tokens), causal) for n in lengths for causal in (False, True)]
 
 
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("flow", ["stall", *(pytest.param(f, marks=pytest.mark.long) for f in FLOWS if f != "stall")])
 @pytest.mark.parametrize(("rows", "tokens", "heads"), [(2, 2, 1), (4, 4, 3), (4, 12, 2), (8, 16, 1)])
 def test_rows_are_golden(rows: int, tokens: int, heads: int, flow: str) -> None:
     """At full speed a beat a cycle, the first 2 cycles behind `start`."""
