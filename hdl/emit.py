@@ -159,8 +159,8 @@ def verilog(component: wiring.Component, name: str, *, corners: bool = False) ->
 
 def clocking_of(text: str) -> list[str]:
     """Those of `clk` and `rst` that the first module of a Verilog text has as ports."""
-    ports = re.search(r"^module \w+\((.*)\);$", text, re.MULTILINE)[1].split(", ")
-    return [port for port in ("clk", "rst") if port in ports]
+    first = text[: text.index("\nendmodule")]
+    return [port for port in ("clk", "rst") if re.search(rf"^  input {port};$", first, re.MULTILINE)]
 
 
 def _tidy(text: str) -> str:

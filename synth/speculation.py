@@ -22,7 +22,7 @@ from synth import mapping, timing
 from synth.liberty import Library
 
 PARTS = {
-    "encoders": ("encoder", "k_encoder", "q_encoder"),
+    "encoders": ("hlog_encoder", "leading_one_encoder", "raw_encoder"),
     "array": ("array", "front", "row"),
     "projector": ("predictor_projector", "requantiser"),
     "top-k": ("spls_topk", "spls_held", "spls_search", "spls_keeper"),

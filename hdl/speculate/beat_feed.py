@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 from config.formats import OPERAND_BITS
 from config.speculate import SpeculationConfig
 from hdl.shared import share
-from hdl.speculate.encoder import Encoder, code_shape
+from hdl.speculate.encoder import Encoder, code_shape, module_of
 from hdl.speculate.layouts import beat_layout
 from hdl.speculate.project import progress_layout
 from hdl.speculate.socket import settings_layout, token_shape, visit_layout, x_layout
@@ -135,8 +135,9 @@ class BeatFeed(wiring.Component):
     def _code_x(self, m: Module, platform) -> Value:
         codes = []
         for i, value in enumerate(self.x.payload.value):
-            encoder = Encoder(self._config.array.system.x, OPERAND_BITS)
-            m.submodules[f"encoder{i}"] = share(encoder, "encoder", platform)
+            coding = self._config.array.system.x
+            encoder = Encoder(coding, OPERAND_BITS)
+            m.submodules[f"encoder{i}"] = share(encoder, module_of(coding), platform)
             m.d.comb += encoder.i.eq(value)
             codes.append(Value.cast(encoder.o))
         return Cat(codes)

@@ -4,12 +4,13 @@
 start ─► head, row, chunk counters ─► chunk of attend & keys up to the limit ─► rows register ─► rows
 """
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
 from hdl.speculate.socket import row_layout, settings_layout
+from hdl.speculate.spls.compare import less
 
 
 class DenseSelection(wiring.Component):
@@ -88,11 +89,7 @@ class DenseSelection(wiring.Component):
         up to it."""
         rows, place_bits = self._config.rows, self._config.rows.bit_length() - 1
         limit = Signal.like(beat.row)
-        upto = Signal(rows)
-        with m.Switch(limit[:place_bits]):
-            for place in range(rows):
-                with m.Case(place):
-                    m.d.comb += upto.eq((2 << place) - 1)
+        upto = Cat(~less(limit[:place_bits], place) for place in range(rows))
         chunks = Array(self.attend[first : first + rows] for first in range(0, self._config.tokens, rows))
         m.d.comb += [
             limit.eq(Mux(self.settings.causal, beat.row, self._final)),

@@ -23,6 +23,12 @@ def code_shape(coding: Format) -> data.Layout | Shape:
             return signed(coding.code_bits)
 
 
+def module_of(coding: Format) -> str:
+    """The name that encoders into one format share."""
+    names = {HLogFormat: "hlog", LeadingOneFormat: "leading_one", IntegerFormat: "integer"}
+    return names.get(type(coding), "raw") + "_encoder"
+
+
 class Encoder(wiring.Component):
     """Codes an integer operand. Combinational.
 

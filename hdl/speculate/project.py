@@ -13,7 +13,7 @@ from config.formats import OPERAND_BITS
 from config.speculate import SpeculationConfig
 from hdl.arith.requantise import Requantiser
 from hdl.shared import share
-from hdl.speculate.encoder import Encoder, code_shape
+from hdl.speculate.encoder import Encoder, code_shape, module_of
 from hdl.speculate.layouts import totals_layout
 from hdl.speculate.socket import Operand, scale_layout, token_shape
 
@@ -71,7 +71,7 @@ class Projector(wiring.Component):
             ]
             for role, coding, codes in (("k", system.x, self.k_codes), ("q", system.w, self.q_codes)):
                 encoder = Encoder(coding, OPERAND_BITS)
-                m.submodules[f"{role}_encoder{i}"] = share(encoder, f"{role}_encoder", platform)
+                m.submodules[f"{role}_encoder{i}"] = share(encoder, module_of(coding), platform)
                 m.d.comb += [encoder.i.eq(requantiser.o.payload), Value.cast(codes[i]).eq(encoder.o)]
             if i == 0:
                 m.d.comb += done.eq(requantiser.o.valid)

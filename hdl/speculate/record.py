@@ -50,12 +50,12 @@ class Leaders(wiring.Component):
     fetch, fetch_row: In. The counts of this token are needed in the cycle behind the next `advance`.
     store, first, token, names: In. One `advance` behind `fetch`: this token names that row, or itself. Written with
     `advance`. `first`: nothing was counted before, and no `fetch` is needed.
-    begin: In, 1. A window of the last head is complete: its leaders follow. Not unless `ready`.
+    look_up: In, 1. A window of the last head is complete: its leaders follow. Not unless `ready`.
     ready: Out, 1. Whatever comes next leaves behind all leaders of windows that began.
     valid, row, reference, agreed, last: Out. The leader of token `row` is `reference`; `agreed`: all heads name the
     same other row; `last`: it is the layer's last token. It is gone with `advance`.
 
-    One leader a cycle; the first `latency` cycles behind `begin`.
+    One leader a cycle; the first `latency` cycles behind `look_up`.
     """
 
     def __init__(self, config: SpeculationConfig):
@@ -83,7 +83,7 @@ class Leaders(wiring.Component):
                 "settings": In(settings_layout(config)),
                 "advance": In(1),
                 **(votes if self._window > 1 else {}),
-                "begin": In(1),
+                "look_up": In(1),
                 "ready": Out(1),
                 **leaders,
             }
@@ -91,7 +91,7 @@ class Leaders(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from `begin` to the first leader."""
+        """Cycles from `look_up` to the first leader."""
         return 2 + self._levels
 
     def elaborate(self, platform):
@@ -105,7 +105,7 @@ class Leaders(wiring.Component):
             with m.If(asking):
                 self._step(m, asked)
                 m.d.sync += asking.eq(~(ends_window(asked, self._window) | self._final(asked)))
-            with m.If(self.begin):
+            with m.If(self.look_up):
                 m.d.sync += asking.eq(1)
             with m.If(self.valid):
                 self._step(m, token)
@@ -258,7 +258,7 @@ class Recorder(wiring.Component):
         m.d.comb += [
             final.eq(row == (self.settings.tokens - 1)[: len(row)]),
             last_head.eq(head == self._config.heads - 1),
-            leaders.begin.eq(done & last_head & (final | ends_window(row, window))),
+            leaders.look_up.eq(done & last_head & (final | ends_window(row, window))),
         ]
         with m.If(done & final):
             m.d.sync += head.eq(Mux(last_head, 0, head + 1))
