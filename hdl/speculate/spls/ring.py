@@ -122,13 +122,13 @@ class ScoreRing(wiring.Component):
     def _drain(self, m: Module, buffer: SkewedBuffer, released: Signal, complete: Signal) -> None:
         """Rows out of the ring. A block's chunks are released as its last row is read."""
         rows, chunks = self._config.rows, 2 * self._config.blocks
-        final = Signal(range(self._config.tokens), reset_less=True)
+        last_key = Signal(range(self._config.tokens), reset_less=True)
         place, block, whole = Signal(range(rows)), Signal(range(self._config.blocks)), Signal(range(chunks + 1))
         first, pointer, base = Signal(), Signal(range(chunks)), Signal(range(chunks))
         reading, ending, index = Signal.like(place), Signal(), Signal.like(block)
-        last_block, tail = final[len(place) :], final[: len(place)]
+        last_block, tail = last_key[len(place) :], last_key[: len(place)]
         ends, finishes = Signal(), Signal()
-        m.d.sync += final.eq(self.settings.tokens - 1)
+        m.d.sync += last_key.eq(self.settings.tokens - 1)
         m.d.comb += [
             first.eq(place == 0),
             ends.eq(place == Mux(block == last_block, tail, rows - 1)),
