@@ -20,8 +20,9 @@ from hdl.speculate.encoder import Encoder, code_shape, module_of
 from hdl.speculate.layouts import beat_layout
 from hdl.speculate.project import progress_layout
 from hdl.speculate.socket import settings_layout, token_shape, visit_layout, x_layout
-from hdl.speculate.stores import HeadStore, Store
+from hdl.speculate.stores import HeadStore
 from hdl.speculate.tiles import tile_layout
+from hdl.store import Store
 
 
 def tag_layout(config: SpeculationConfig) -> data.StructLayout:

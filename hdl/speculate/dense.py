@@ -9,8 +9,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
+from hdl.arith.compare import less
 from hdl.speculate.socket import row_layout, settings_layout
-from hdl.speculate.spls.compare import less
 
 
 class DenseSelection(wiring.Component):

@@ -16,6 +16,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.array import DotArray
@@ -30,7 +31,6 @@ from hdl.speculate.socket import (
     weights_layout,
     x_layout,
 )
-from hdl.speculate.spls.compare import less
 from hdl.speculate.tiles import Tiles
 from hdl.speculate.weight_feed import AddressFeed, WeightFeed
 

@@ -10,45 +10,10 @@ key 3     row 1    row 2    row 3    row 0
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.shared import share
-
-
-class SkewedBank(wiring.Component):
-    """A memory with one write and one read port.
-
-    Members: `write`, `write_at`, `word`: In; `word` is stored at the end of the cycle. `read`, `read_at`: In; `stored`
-    (Out) is that word from the next cycle on.
-    """
-
-    def __init__(self, *, bits: int, depth: int):
-        self._depth = depth
-        super().__init__(
-            {
-                "write": In(1),
-                "write_at": In(range(depth)),
-                "word": In(bits),
-                "read": In(1),
-                "read_at": In(range(depth)),
-                "stored": Out(bits),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.memory = memory = Memory(shape=self.word.shape(), depth=self._depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        m.d.comb += [
-            write.en.eq(self.write),
-            write.addr.eq(self.write_at),
-            write.data.eq(self.word),
-            read.en.eq(self.read),
-            read.addr.eq(self.read_at),
-            self.stored.eq(read.data),
-        ]
-        return m
+from hdl.store import Store
 
 
 class SkewedBuffer(wiring.Component):
@@ -88,7 +53,7 @@ class SkewedBuffer(wiring.Component):
         turned = self._turn(m, "turned", Value.cast(self.column), self.position[:index_bits])
         stored = []
         for i in range(self._rows):
-            bank = SkewedBank(bits=self._bits, depth=self._depth)
+            bank = Store(self._depth, self._bits)
             m.submodules[f"bank{i}"] = share(bank, "skewed_bank", platform)
             low = (i - self.row)[:index_bits]
             m.d.comb += [

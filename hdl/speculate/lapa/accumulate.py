@@ -10,7 +10,6 @@ Even and odd keys are in two memories, so that a clip can read a slot while colu
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
@@ -25,6 +24,7 @@ from hdl.speculate.lapa.layouts import (
     word_layout,
 )
 from hdl.speculate.socket import column_layout
+from hdl.store import Store
 
 PARITIES = 2
 
@@ -43,43 +43,6 @@ class Judge(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += self.kept.eq(self.survives & (self.a >= self.threshold))
-        return m
-
-
-class SumMemory(wiring.Component):
-    """Words of a slot's even or odd keys: a memory with one read and one write port.
-
-    Members: `fetch_enable`, `fetch`: In; `fetched`: Out, that word from the next cycle on. `store_enable`, `store`,
-    `word`: In, written at the end of this cycle.
-    """
-
-    def __init__(self, config: SpeculationConfig):
-        self._config = config
-        # One word would need no address, which memories do not have.
-        self._place = range(max(2, config.tokens // PARITIES))
-        super().__init__(
-            {
-                "fetch_enable": In(1),
-                "fetch": In(self._place),
-                "fetched": Out(word_layout(config)),
-                "store_enable": In(1),
-                "store": In(self._place),
-                "word": In(word_layout(config)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.memory = memory = Memory(shape=word_layout(self._config), depth=len(self._place), init=[])
-        write, read = memory.write_port(), memory.read_port()
-        m.d.comb += [
-            read.en.eq(self.fetch_enable),
-            read.addr.eq(self.fetch),
-            self.fetched.eq(read.data),
-            write.en.eq(self.store_enable),
-            write.addr.eq(self.store),
-            write.data.eq(self.word),
-        ]
         return m
 
 
@@ -147,18 +110,18 @@ class Accumulator(wiring.Component):
         offered, fetch, words = self.columns.payload, self.fetch, []
         for slot in range(SLOTS):
             for parity in range(PARITIES):
-                memory = SumMemory(self._config)
+                memory = Store(self._config.tokens // PARITIES, word_layout(self._config))
                 m.submodules[f"sums{slot}_{parity}"] = share(memory, "lapa_sums", platform)
                 asked = fetch.enable & (fetch.slot == slot) & (fetch.key[0] == parity)
                 comes = fire & ~offered.first & (offered.slot == slot) & (offered.key[0] == parity)
                 m.d.comb += [
-                    memory.fetch_enable.eq(asked | comes),
-                    memory.fetch.eq(Mux(asked, fetch.key[1:], offered.key[1:])),
-                    memory.store_enable.eq(self.enable & (self.tag.slot == slot) & (self.tag.key[0] == parity)),
-                    memory.store.eq(self.tag.key[1:]),
+                    memory.read.eq(asked | comes),
+                    memory.read_at.eq(Mux(asked, fetch.key[1:], offered.key[1:])),
+                    memory.write.eq(self.enable & (self.tag.slot == slot) & (self.tag.key[0] == parity)),
+                    memory.write_at.eq(self.tag.key[1:]),
                     memory.word.eq(self.word),
                 ]
-                words.append(memory.fetched)
+                words.append(memory.stored)
         return words
 
     def _source(self, m: Module, words: list[data.View], enable, asked: data.View) -> data.View:

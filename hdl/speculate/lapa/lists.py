@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.lapa.layouts import (
@@ -27,43 +27,7 @@ from hdl.speculate.lapa.layouts import (
     verdict_layout,
 )
 from hdl.speculate.socket import token_shape, visit_layout
-from hdl.speculate.spls.compare import less
-
-
-class ListMemory(wiring.Component):
-    """Keys in rising order: a memory with one read and one write port.
-
-    Members: `fetch_enable`, `fetch`: In, the place; `key`: Out, from the next cycle on. `store_enable`, `store`,
-    `found`: In, written at the end of this cycle.
-    """
-
-    def __init__(self, config: SpeculationConfig):
-        self._config = config
-        key = token_shape(config)
-        super().__init__(
-            {
-                "fetch_enable": In(1),
-                "fetch": In(key),
-                "key": Out(key),
-                "store_enable": In(1),
-                "store": In(key),
-                "found": In(key),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.memory = memory = Memory(shape=self.key.shape(), depth=self._config.tokens, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        m.d.comb += [
-            read.en.eq(self.fetch_enable),
-            read.addr.eq(self.fetch),
-            self.key.eq(read.data),
-            write.en.eq(self.store_enable),
-            write.addr.eq(self.store),
-            write.data.eq(self.found),
-        ]
-        return m
+from hdl.store import Store
 
 
 class Visits(wiring.Component):
@@ -224,17 +188,17 @@ class Lists(wiring.Component):
         keys = []
         for slot in range(SLOTS):
             for number in range(numbers):
-                memory = ListMemory(self._config)
+                memory = Store(self._config.tokens, token_shape(self._config))
                 m.submodules[f"list{slot}_{number}"] = share(memory, "lapa_list", platform)
                 walks, sends = (e.enable & (e.slot == slot) & (e.number == number) for e in (self.entry, visits.entry))
                 m.d.comb += [
-                    memory.fetch_enable.eq(walks | sends),
-                    memory.fetch.eq(Mux(walks, self.entry.place, visits.entry.place)),
-                    memory.store_enable.eq(stores[slot] & (self.spans[slot].number == number)),
-                    memory.store.eq(self.spans[slot].count),
-                    memory.found.eq(self.verdict.key),
+                    memory.read.eq(walks | sends),
+                    memory.read_at.eq(Mux(walks, self.entry.place, visits.entry.place)),
+                    memory.write.eq(stores[slot] & (self.spans[slot].number == number)),
+                    memory.write_at.eq(self.spans[slot].count),
+                    memory.word.eq(self.verdict.key),
                 ]
-                keys.append(memory.key)
+                keys.append(memory.stored)
         for entry, key in ((self.entry, self.key), (visits.entry, visits.key)):
             # From which memory stays known until another one is read.
             source = Signal(range(len(keys)), reset_less=True)

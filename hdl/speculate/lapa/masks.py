@@ -9,7 +9,6 @@ There are two buffers: one fills while the other leaves.
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import SpeculationConfig
@@ -17,43 +16,9 @@ from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.lapa.layouts import block_layout, chosen, verdict_layout
 from hdl.speculate.socket import row_layout, settings_layout
+from hdl.store import Store
 
 BUFFERS = 2
-
-
-class MaskBank(wiring.Component):
-    """One bit per key and row of a bank, in two buffers: a memory with one read and one write port.
-
-    Members: `fetch_enable`, `fetch`: In, the place; `fetched`: Out, from the next cycle on. `store_enable`, `store`,
-    `kept`: In, written at the end of this cycle.
-    """
-
-    def __init__(self, config: SpeculationConfig):
-        self._depth = BUFFERS * config.tokens
-        super().__init__(
-            {
-                "fetch_enable": In(1),
-                "fetch": In(range(self._depth)),
-                "fetched": Out(1),
-                "store_enable": In(1),
-                "store": In(range(self._depth)),
-                "kept": In(1),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.memory = memory = Memory(shape=1, depth=self._depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        m.d.comb += [
-            read.en.eq(self.fetch_enable),
-            read.addr.eq(self.fetch),
-            self.fetched.eq(read.data),
-            write.en.eq(self.store_enable),
-            write.addr.eq(self.store),
-            write.data.eq(self.kept),
-        ]
-        return m
 
 
 def rotated(m: Module, word: Value, places: Value, *, right: bool) -> Value:
@@ -147,17 +112,17 @@ class Masks(wiring.Component):
         place, fetch = Signal(range(BUFFERS * self._config.tokens)), Signal()
         fetched = []
         for i in range(rows):
-            bank = MaskBank(self._config)
+            bank = Store(BUFFERS * self._config.tokens, 1)
             m.submodules[f"bank{i}"] = share(bank, "lapa_mask_bank", platform)
             row = (i - within)[: len(within)]
             m.d.comb += [
-                bank.fetch_enable.eq(fetch),
-                bank.fetch.eq(place),
-                bank.store_enable.eq(verdict.mask),
-                bank.store.eq(self._place(verdict.buffer, chunk, row)),
-                bank.kept.eq(kept[i]),
+                bank.read.eq(fetch),
+                bank.read_at.eq(place),
+                bank.write.eq(verdict.mask),
+                bank.write_at.eq(self._place(verdict.buffer, chunk, row)),
+                bank.word.eq(kept[i]),
             ]
-            fetched.append(bank.fetched)
+            fetched.append(bank.stored)
         return place, fetch, Cat(fetched)
 
     def _place(self, buffer: Value, chunk: Value, row: Value) -> Value:

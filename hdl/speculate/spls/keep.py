@@ -8,8 +8,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.arith.compare import less
 from hdl.cover import corner
-from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import chunk_layout, tag_layout, word_layout
 
 

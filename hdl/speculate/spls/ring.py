@@ -10,10 +10,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import MAX_SCORE_SHIFT, SpeculationConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.socket import column_layout, settings_layout
-from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import ticket_layout, word_layout
 from hdl.speculate.transpose import SkewedBuffer
 

@@ -13,10 +13,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import UNITY
+from hdl.arith.compare import less
 from hdl.arith.compress import CarrySaveTree, Word, levels
 from hdl.cover import corner
 from hdl.shared import share
-from hdl.speculate.spls.compare import less
 
 
 class Fraction(wiring.Component):

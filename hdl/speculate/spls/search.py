@@ -10,9 +10,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.arith.compare import less
 from hdl.arith.compress import CarrySaveTree, Word
 from hdl.shared import share
-from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import word_layout
 
 

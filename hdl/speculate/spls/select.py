@@ -12,8 +12,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.arith.compare import less
 from hdl.shared import share
-from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.keep import Keeper
 from hdl.speculate.spls.layouts import chunk_layout, tag_layout, ticket_layout, word_layout
 from hdl.speculate.spls.search import HeldRow, RadixSearch

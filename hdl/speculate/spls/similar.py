@@ -9,52 +9,15 @@ chunk ─┬──────────────► |a - 0| ─► Σ ─�
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import UNITY
+from hdl.arith.compare import less
 from hdl.arith.compress import CarrySaveTree, Word, levels
 from hdl.shared import share
-from hdl.speculate.spls.compare import less
 from hdl.speculate.spls.layouts import tag_layout
 from hdl.speculate.spls.scan import Scanner
-
-
-class RowStore(wiring.Component):
-    """The chunks of one row: a memory with one write and one read port.
-
-    Members: `write`, `write_chunk`, `values`: In. `read`, `read_chunk`: In; `stored`: Out, a cycle behind.
-    """
-
-    def __init__(self, *, rows: int, chunks: int, score_bits: int):
-        # One word would need no address, which memories do not have.
-        self._chunks = max(2, chunks)
-        values = data.ArrayLayout(signed(score_bits), rows)
-        super().__init__(
-            {
-                "write": In(1),
-                "write_chunk": In(range(self._chunks)),
-                "values": In(values),
-                "read": In(1),
-                "read_chunk": In(range(self._chunks)),
-                "stored": Out(values),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        shape = len(self.values.as_value())
-        m.submodules.memory = memory = Memory(shape=shape, depth=self._chunks, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        m.d.comb += [
-            write.en.eq(self.write),
-            write.addr.eq(self.write_chunk),
-            write.data.eq(self.values),
-            read.en.eq(self.read),
-            read.addr.eq(self.read_chunk),
-            self.stored.as_value().eq(read.data),
-        ]
-        return m
+from hdl.store import Store
 
 
 class DistanceLane(wiring.Component):
@@ -166,14 +129,14 @@ class Similarity(wiring.Component):
         place = self.tag.place[: len(self.reference)]
         distances = []
         for c in range(self._window - 1):
-            store = RowStore(**self._shape)
+            store = Store(self._shape["chunks"], self.values.shape())
             m.submodules[f"store{c}"] = share(store, "spls_store", platform)
             m.d.comb += [
                 store.write.eq(self.tag.valid & (place == c)),
-                store.write_chunk.eq(self.tag.chunk),
-                store.values.eq(self.values),
+                store.write_at.eq(self.tag.chunk),
+                store.word.eq(self.values),
                 store.read.eq(self.early.valid & less(c, self.early.place[: len(place)])),
-                store.read_chunk.eq(self.early.chunk),
+                store.read_at.eq(self.early.chunk),
             ]
             lane = self._lane(m, f"lane{c}", self.tag.valid & less(c, place), platform)
             m.d.comb += lane.b.eq(store.stored)

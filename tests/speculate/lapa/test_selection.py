@@ -71,13 +71,13 @@ def check(layer: Layer, **flow: float) -> Bench:
     return bench
 
 
-def flows():
-    """What stops everything now and then for every change, the others when there is time."""
-    for name, flow in FLOWS.items():
-        yield pytest.param(flow, id=name, marks=[] if name == "gaps" else pytest.mark.long)
+# What stops everything now and then is run for every change, the others when there is time.
+FLOW_PARAMS = [
+    pytest.param(flow, id=name, marks=[] if name == "gaps" else pytest.mark.long) for name, flow in FLOWS.items()
+]
 
 
-@pytest.mark.parametrize("flow", flows())
+@pytest.mark.parametrize("flow", FLOW_PARAMS)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_equals_golden(shape: tuple, flow: dict) -> None:
     fields, tokens, eta, causal = shape
