@@ -1,9 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carry-propagating adder that ends a carry-save tree."""
+"""Carry-propagating adders: the one that ends a carry-save tree, and one in slices for sums beside the array."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Const, Module, Mux, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+LONGEST_SLICE = 11
+"""Bits of a carry chain that fit a nanosecond in 45 nm."""
+
+
+class SlicedAdder(wiring.Component):
+    """o = a + b. Combinational: every slice with and without a carry from below, then the right one of both.
+
+    Parameters: `bits` of `a`, `addend_bits`, no more than that, of `b`.
+    Members: `a`: In, signed(bits); `b`: In, signed(addend_bits); `o`: Out, signed(bits + 1).
+    """
+
+    def __init__(self, bits: int, addend_bits: int):
+        super().__init__({"a": In(signed(bits)), "b": In(signed(addend_bits)), "o": Out(signed(bits + 1))})
+
+    def elaborate(self, platform):
+        m = Module()
+        total, carry = [], Const(0, 1)
+        a, b = (Cat(v, v[-1].replicate(len(self.o) - len(v))) for v in (self.a, self.b))
+        for low in range(0, len(self.o), LONGEST_SLICE):
+            x, y = (value[low : low + LONGEST_SLICE] for value in (a, b))
+            bits = len(x) + 1
+            chosen = Mux(carry, (x + y + 1)[:bits], (x + y)[:bits])
+            total.append(chosen[:-1])
+            carry = chosen[-1]
+        m.d.comb += self.o.eq(Cat(total))
+        return m
 
 
 class IncrementingAdder(wiring.Component):

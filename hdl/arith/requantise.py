@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.errors import require
 from config.requantise import MAX_SHIFT, MUL_BITS, OUTPUT_BITS, SHIFT_BITS, internal_bits
+from hdl.arith.adder import LONGEST_SLICE
 from hdl.arith.compress import CarrySaveTree, Word, cuts
 from hdl.shared import share
 
@@ -24,9 +25,6 @@ MIN_ACC_BITS, MAX_ACC_BITS = 2, 46
 
 FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 4, 7
 """Carry-save levels that fit a nanosecond in 45 nm, behind the rows and between registers."""
-
-LONGEST_SLICE = 11
-"""Bits of a carry chain that fit a nanosecond in 45 nm."""
 
 FINE_BITS = 3
 """Bits of `shift` for the last stage; the stage before it shifts by multiples of 2^FINE_BITS."""

@@ -103,14 +103,15 @@ class BeatFeed(wiring.Component):
     def _choose(self, m: Module, issue: Value, index: Value, last: Value) -> None:
         """Which token's or key's beat is next, and whether it can be sent for."""
         config, tile = self._config, self.tiles.payload
-        last_token = Signal(token_shape(config))
+        final, last_token = Signal(token_shape(config), reset_less=True), Signal(token_shape(config))
         count = Signal(token_shape(config))
         # Rows of the block are the last keys that it may attend to.
         block_end = Cat(Const(config.rows - 1, config.row_bits), tile.block)
-        causal = tile.score & self.settings.causal & (tile.block != (self.settings.tokens - 1)[config.row_bits :])
+        causal = tile.score & self.settings.causal & (tile.block != final[config.row_bits :])
         listed = Signal()
+        m.d.sync += final.eq(self.settings.tokens - 1)
         m.d.comb += [
-            last_token.eq(Mux(causal, block_end, self.settings.tokens - 1)),
+            last_token.eq(Mux(causal, block_end, final)),
             listed.eq(tile.score & (tile.round != 0)),
             index.eq(Mux(listed, self.visit.payload.key, count)),
             last.eq(Mux(listed, self.visit.payload.last, count == last_token)),

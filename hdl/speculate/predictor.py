@@ -27,6 +27,7 @@ from hdl.speculate.socket import (
     column_layout,
     scale_layout,
     settings_layout,
+    token_shape,
     visit_layout,
     weights_layout,
     x_layout,
@@ -136,7 +137,7 @@ class Predictor(wiring.Component):
                 m.d.sync += [
                     *(sum_.eq(total) for sum_, total in zip(column.sum, array.o.payload.total, strict=True)),
                     *(column[name].eq(tag[name]) for name in ("key", "block", "last")),
-                    column.valid.eq(self._valid(tag)),
+                    column.valid.eq(self._valid(m, tag)),
                 ]
                 if config.method == "spls":
                     m.d.sync += column.shift.eq(projector.score_shift)
@@ -148,10 +149,11 @@ class Predictor(wiring.Component):
                         column.final.eq(tag.final),
                     ]
 
-    def _valid(self, tag: Value) -> Value:
+    def _valid(self, m: Module, tag: Value) -> Value:
         """Per row: it exists, and may attend to the key."""
         config = self._config
-        end, low = self.settings.tokens - 1, config.row_bits
+        end, low = Signal(token_shape(config), reset_less=True), config.row_bits
+        m.d.sync += end.eq(self.settings.tokens - 1)
         exist = [(tag.block != end[low:]) | ~less(end[:low], i) for i in range(config.rows)]
         earlier = ~self.settings.causal | (tag.block != tag.key[low:])
         seen = [earlier | ~less(i, tag.key[:low]) for i in range(config.rows)]

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.formats import OPERAND_BITS
 from config.speculate import SpeculationConfig
+from hdl.arith.adder import SlicedAdder
 from hdl.arith.requantise import Requantiser
 from hdl.shared import share
 from hdl.speculate.encoder import Encoder, code_shape, module_of
@@ -57,7 +58,9 @@ class Projector(wiring.Component):
         m = Module()
         config, system = self._config, self._config.array.system
         biased = Signal(data.ArrayLayout(signed(config.array.acc_bits + 1), config.rows), reset_less=True)
-        mul, shift, valid = self._scale(m, biased)
+        final = Signal(token_shape(config), reset_less=True)
+        m.d.sync += final.eq(self.tokens - 1)
+        mul, shift, valid = self._scale(m, biased, final, platform)
         done = Signal()
         for i, total in enumerate(biased):
             requantiser = Requantiser(acc_bits=config.array.acc_bits + 1)
@@ -75,10 +78,10 @@ class Projector(wiring.Component):
                 m.d.comb += [encoder.i.eq(requantiser.o.payload), Value.cast(codes[i]).eq(encoder.o)]
             if i == 0:
                 m.d.comb += done.eq(requantiser.o.valid)
-        self._count(m, done)
+        self._count(m, done, final)
         return m
 
-    def _scale(self, m: Module, biased: data.View) -> tuple[Value, Value, Value]:
+    def _scale(self, m: Module, biased: data.View, final: Signal, platform) -> tuple[Value, Value, Value]:
         """Hold a group's scale while its tokens pass; returns the factor in step with the biased sums."""
         config = self._config
         held, loaded = Signal(scale_layout(config), reset_less=True), Signal()
@@ -89,20 +92,26 @@ class Projector(wiring.Component):
         with m.If(self.scale.valid & self.scale.ready):
             m.d.sync += [held.eq(self.scale.payload), loaded.eq(1)]
         m.d.sync += valid.eq(self.i.valid & self.i.ready)
+        self._add(m, biased, held.bias, platform)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                sum_.eq(total + bias) for sum_, total, bias in zip(biased, self.i.payload, held.bias, strict=True)
-            ]
             m.d.sync += [mul.eq(held.mul), shift.eq(held.shift), token.eq(token + 1)]
             with m.If(operand == Operand.Q):
                 m.d.sync += self.score_shift.eq(held.score_shift)
-            with m.If(token == self.tokens - 1):
+            with m.If(token == final):
                 m.d.sync += [token.eq(0), loaded.eq(0), group.eq(group + 1)]
                 with m.If(group == config.groups - 1):
                     m.d.sync += [group.eq(0), operand.eq(~operand.as_value())]
         return mul, shift, valid
 
-    def _count(self, m: Module, done: Value) -> None:
+    def _add(self, m: Module, biased: data.View, biases: data.View, platform) -> None:
+        for i, (sum_, total, bias) in enumerate(zip(biased, self.i.payload, biases, strict=True)):
+            adder = SlicedAdder(len(total), len(bias))
+            m.submodules[f"bias_adder{i}"] = share(adder, "bias_adder", platform)
+            m.d.comb += [adder.a.eq(total), adder.b.eq(bias)]
+            with m.If(self.i.valid & self.i.ready):
+                m.d.sync += sum_.eq(adder.o)
+
+    def _count(self, m: Module, done: Value, final: Signal) -> None:
         """Which codes stand behind the requantiser: the order is always the same."""
         operand = Signal(Operand)
         m.d.comb += [
@@ -112,7 +121,7 @@ class Projector(wiring.Component):
         last_group = self.group == self._config.groups - 1
         with m.If(done):
             m.d.sync += self.token.eq(self.token + 1)
-            with m.If(self.token == self.tokens - 1):
+            with m.If(self.token == final):
                 m.d.sync += [self.token.eq(0), self.group.eq(Mux(last_group, 0, self.group + 1))]
                 with m.If(last_group):
                     m.d.sync += operand.eq(~operand.as_value())

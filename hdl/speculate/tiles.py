@@ -70,7 +70,6 @@ class Tiles(wiring.Component):
         pair, slot = Signal(range((config.blocks + 1) // 2)), Signal()
         last_block, last_round = Signal(range(config.blocks)), Signal(range(config.rounds))
         m.d.comb += [
-            last_block.eq((self.settings.tokens - 1)[config.row_bits :]),
             last_round.eq(self._last_round()),
             self.o.valid.eq(self.busy),
             self.o.payload.eq(tile),
@@ -78,6 +77,7 @@ class Tiles(wiring.Component):
             self.o.payload.final.eq(tile.round == last_round),
             self.o.payload.clear.eq(tile.slice == 0),
         ]
+        m.d.sync += last_block.eq((self.settings.tokens - 1)[config.row_bits :])
         lapa = config.method == "lapa"
         if lapa:
             m.d.comb += self.o.payload.block.eq((pair << 1) + slot)

@@ -82,15 +82,12 @@ class WeightFeed(wiring.Component):
         last = part == parts - 1
         # A read of the store stands at the output.
         stands, slice_ = Signal(), Signal.like(tile.slice)
-        needed = Signal(range(config.tokens + 1))
+        needed, last_block = Signal(range(config.tokens + 1)), Signal(tile.block.shape(), reset_less=True)
         ready = (self.progress.parity != tile.parity) & (self.progress.rows >= needed)
         passes, reads = Signal(), Signal()
+        m.d.sync += last_block.eq((self.tokens - 1)[config.row_bits :])
         m.d.comb += [
-            needed.eq(
-                Mux(
-                    tile.block == (self.tokens - 1)[config.row_bits :], self.tokens, (tile.block + 1) << config.row_bits
-                )
-            ),
+            needed.eq(Mux(tile.block == last_block, self.tokens, (tile.block + 1) << config.row_bits)),
             reads.eq(self.tiles.valid & tile.score & ready & (~stands | self.o.ready)),
             passes.eq(self.tiles.valid & ~tile.score & ~stands),
             self.o.valid.eq(stands | (passes & self.w.valid)),

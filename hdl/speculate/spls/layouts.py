@@ -20,6 +20,13 @@ def tag_layout(rows: int, chunks: int) -> data.StructLayout:
     return data.StructLayout({"valid": 1, "first": 1, "last": 1, "place": range(rows), "chunk": range(chunks)})
 
 
+def stage_layout(rows: int, chunks: int, score_bits: int) -> data.StructLayout:
+    """A chunk of a row on its way: `words` mean something while the tag is valid."""
+    return data.StructLayout(
+        {"tag": tag_layout(rows, chunks), "words": data.ArrayLayout(word_layout(score_bits), rows)}
+    )
+
+
 def chunk_layout(rows: int, chunks: int, score_bits: int, selections: int) -> data.StructLayout:
     """A chunk of a row as it leaves: `kept`, by each selection, and the scores."""
     return data.StructLayout(

@@ -50,7 +50,7 @@ class Scanner(wiring.Component):
 
     Parameters
     ----------
-    window: rows of a window, 2 or more. bits: of sizes and distances. width: earlier rows looked at in a step, 1 or 2.
+    window: rows of a window, 2 or more. bits: of sizes and distances. width: earlier rows looked at in a step.
 
     Members
     -------
@@ -176,10 +176,10 @@ class Scanner(wiring.Component):
             places = range(g, self._window - 1, self._width)
             sound = _selected([now.base == c - g for c in places], [critical[c] for c in places])
             candidates.append((nears[g] & sound, distances[g], (now.base + g)[: len(self.place)]))
+        while len(candidates) > 1:
+            pairs = zip(candidates[::2], candidates[1::2], strict=False)
+            candidates = [_nearer(*pair) for pair in pairs] + candidates[len(candidates) // 2 * 2 :]
         taken, distance, place = candidates[0]
-        for other, other_distance, other_place in candidates[1:]:
-            turns = other & (~taken | less(other_distance, distance))
-            taken, distance, place = taken | other, Mux(turns, other_distance, distance), Mux(turns, other_place, place)
         better, known, reference = Signal(), Signal(), Signal.like(self.place)
         m.d.comb += [
             better.eq(taken & (now.first | ~found | less(distance, best))),
@@ -199,6 +199,13 @@ class Scanner(wiring.Component):
                 for c in range(self._window - 1):
                     with m.If(now.place == c):
                         m.d.sync += critical[c].eq(~known)
+
+
+def _nearer(first: tuple, second: tuple) -> tuple:
+    """Of two candidates (there is one, its distance, its place), the nearer one, or the first."""
+    (one, distance, place), (other, other_distance, other_place) = first, second
+    turns = other & (~one | less(other_distance, distance))
+    return one | other, Mux(turns, other_distance, distance), Mux(turns, other_place, place)
 
 
 def _selected(chosen: list, values: list):

@@ -1,240 +1,233 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The k-th largest score of a row, exactly: radix selection from the top bit down.
+"""A digit of the k-th largest score of each row, found while the row streams by.
 
-candidates ─► those whose digit is ≥ d ─► counts ┊ counts ≥ places left? ─► digit of the threshold ─┐
-    ▲                for every digit d > 0       ┊                                                  │
-    └── those with this digit ◄─────────────────────────────────────────────────────────────────────┘
+words ─► register ─► candidates: digits above match ─┬─► how many have this digit ≥ 1 ─► Σ ─► enough? ─┐
+                                                     ├─► how many have this digit ≥ 2 ─► Σ ─► enough? ─┼─► digit
+                                                     └─► …                                             ┘
+
+The sums begin at minus the places to be filled, so that a sum that is not negative is enough. The largest digit with
+enough is the threshold's; what was found above it no longer needs a place.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.arith.compare import less
-from hdl.arith.compress import CarrySaveTree, Word
+from hdl.arith.compress import CarrySaveTree, Word, levels
 from hdl.shared import share
-from hdl.speculate.spls.layouts import word_layout
+from hdl.speculate.spls.layouts import stage_layout
+
+MAX_DIGIT = 4
+"""Bits of a digit: 15 counts of 4 bits cost about as much as the row's way through another pass."""
 
 
-class HeldRow(wiring.Component):
-    """A register as wide as a whole row of scores: written and read chunk by chunk, searched all at once.
-
-    Parameters
-    ----------
-    rows: words of a chunk. chunks: of a row. score_bits: of a score. digit: bits of a digit.
-
-    Members
-    -------
-    write: In, 1; write_chunk, words: In; `rows` words are held from the next cycle on.
-    read: In, 1; read_chunk: In; chunk: Out, `rows` words, at once; zeros while `read` is low.
-    search: In, one bit per digit from the top: the one that is searched; digits: Out, tokens of them, of the scores
-    with their sign bits inverted, so that they compare as unsigned; zeros, and still, while no bit is set.
-    valid: Out, tokens.
-    """
-
-    def __init__(self, *, rows: int, chunks: int, score_bits: int, digit: int):
-        self._rows, self._chunks, self._score_bits, self._digit = rows, chunks, score_bits, digit
-        words = data.ArrayLayout(word_layout(score_bits), rows)
-        super().__init__(
-            {
-                "write": In(1),
-                "write_chunk": In(range(max(2, chunks))),
-                "words": In(words),
-                "read": In(1),
-                "read_chunk": In(range(max(2, chunks))),
-                "chunk": Out(words),
-                "search": In(-(-score_bits // digit)),
-                "digits": Out(data.ArrayLayout(digit, rows * chunks)),
-                "valid": Out(rows * chunks),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        digits, valids, shown = [], [], 0
-        for c in range(self._chunks):
-            part = HeldChunk(rows=self._rows, score_bits=self._score_bits, digit=self._digit)
-            m.submodules[f"part{c}"] = share(part, "spls_held_chunk", platform)
-            m.d.comb += [
-                part.write.eq(self.write & (self.write_chunk == c)),
-                part.words.eq(self.words),
-                part.read.eq(self.read & (self.read_chunk == c)),
-                part.search.eq(self.search),
-            ]
-            shown |= part.chunk.as_value()
-            digits.append(part.digits.as_value())
-            valids.append(part.valid)
-        m.d.comb += [
-            self.chunk.as_value().eq(shown),
-            self.digits.as_value().eq(Cat(digits)),
-            self.valid.eq(Cat(valids)),
-        ]
-        return m
+def digits_of(score_bits: int) -> list[int]:
+    """Widths of the digits from the top: as few as there can be, as equal as they can be."""
+    count = -(-score_bits // MAX_DIGIT)
+    return [(score_bits + i) // count for i in reversed(range(count))]
 
 
-class HeldChunk(wiring.Component):
-    """A chunk of a `HeldRow`; members as there, for the chunk alone."""
-
-    def __init__(self, *, rows: int, score_bits: int, digit: int):
-        self._digit, self._steps = digit, -(-score_bits // digit)
-        words = data.ArrayLayout(word_layout(score_bits), rows)
-        super().__init__(
-            {
-                "write": In(1),
-                "words": In(words),
-                "read": In(1),
-                "chunk": Out(words),
-                "search": In(self._steps),
-                "digits": Out(data.ArrayLayout(digit, rows)),
-                "valid": Out(rows),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        stored = Signal(self.words.shape(), reset_less=True)
-        with m.If(self.write):
-            m.d.sync += stored.eq(self.words)
-        m.d.comb += [
-            self.chunk.as_value().eq(stored.as_value() & self.read.replicate(len(stored.as_value()))),
-            self.valid.eq(Cat(word.valid for word in stored)),
-            *(digit.eq(self._digit_of(word.score)) for digit, word in zip(self.digits, stored, strict=True)),
-        ]
-        return m
-
-    def _digit_of(self, score):
-        """The digit that is searched."""
-        # The sign bit inverted, scores compare as unsigned.
-        padded = Cat(score[:-1], ~score[-1])
-        found = 0
-        for step, chosen in enumerate(self.search):
-            low = (self._steps - 1 - step) * self._digit
-            found |= padded[low : low + self._digit] & chosen.replicate(self._digit)
-        return found
+def found_layout(bits: int, tokens: int) -> data.StructLayout:
+    """What is known of a row's threshold: `digits`, its topmost `bits` bits, of the score with the sign bit inverted,
+    so that scores compare as unsigned; `owed`, minus the places left to be filled by scores with these digits."""
+    digits = {"digits": bits} if bits else {}
+    return data.StructLayout({**digits, "owed": signed(tokens.bit_length() + 1)})
 
 
-class RadixSearch(wiring.Component):
-    """Finds the k-th largest score of a row, a digit in two cycles; all candidates are kept if there are fewer than k.
+class DigitCounts(wiring.Component):
+    """How many scores of a chunk are candidates with a digit of d or more, for each d from 1 on.
 
     Parameters
     ----------
-    rows: scores of a chunk. chunks: of a row. score_bits: of a score. digit: bits taken at a time.
+    rows: scores of a chunk. digit: bits of a digit.
 
     Members
     -------
-    k: In, range(tokens + 1), 1 or more, still during a search.
-    digits: In, `tokens` digits, still during both cycles; valid: In, tokens: which scores there are.
-    count: In, 1: first cycle of a digit. decide: In, 1: second cycle. first: In, 1: in both, it is the row's top digit.
-    threshold: Out, score_bits, unsigned; left: Out: how many of the scores that equal the threshold are to be kept, 1
-    or more; both stand from the last `decide` to the next.
-    """
-
-    def __init__(self, *, rows: int, chunks: int, score_bits: int, digit: int):
-        self._rows, self._chunks, self._score_bits, self._digit = rows, chunks, score_bits, digit
-        tokens = rows * chunks
-        super().__init__(
-            {
-                "k": In(range(tokens + 1)),
-                "digits": In(data.ArrayLayout(digit, tokens)),
-                "valid": In(tokens),
-                "count": In(1),
-                "decide": In(1),
-                "first": In(1),
-                "threshold": Out(score_bits),
-                "left": Out(range(tokens + 1)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        largest = (1 << self._digit) - 1
-        # Less the places left, from -tokens to -1; a sum with a count is from -tokens to tokens - 1.
-        bits = len(self.left) + 1
-        owed, owed_now = Signal(bits, reset_less=True), Signal(bits)
-        m.d.comb += [owed_now.eq(Mux(self.first, -self.k, owed)), self.left.eq(-owed)]
-        found = Signal(self._digit)
-        over = self._counts(m, owed_now, found, platform)
-        enough = [1, *(~total[-1] for total in over), 0]
-        chosen = Signal(largest + 1)
-        m.d.comb += chosen.eq(Cat(enough[d] & ~enough[d + 1] for d in range(largest)))
-        m.d.comb += chosen[largest].eq(enough[largest])
-        m.d.comb += found.eq(
-            Cat(Cat(chosen[d] for d in range(largest + 1) if d >> i & 1).any() for i in range(self._digit))
-        )
-        next_owed = owed_now & chosen[largest].replicate(bits)
-        for d in range(largest):
-            next_owed |= over[d] & chosen[d].replicate(bits)
-        threshold = Signal(self._score_bits, reset_less=True)
-        m.d.comb += self.threshold.eq(threshold)
-        with m.If(self.decide):
-            m.d.sync += [owed.eq(next_owed), threshold.eq(Cat(found, threshold))]
-        return m
-
-    def _counts(self, m: Module, owed: Signal, found: Signal, platform) -> list[Signal]:
-        """For each digit from 1: how many candidates have it or a larger one, less the places left."""
-        parts = []
-        for c in range(self._chunks):
-            part = Candidates(rows=self._rows, digit=self._digit)
-            m.submodules[f"part{c}"] = share(part, "spls_candidates", platform)
-            place = slice(c * self._rows, (c + 1) * self._rows)
-            m.d.comb += [
-                part.digits.as_value().eq(Cat(list(self.digits)[place])),
-                part.valid.eq(self.valid[place]),
-                *(getattr(part, name).eq(getattr(self, name)) for name in ("count", "decide", "first")),
-                part.found.eq(found),
-            ]
-            parts.append(part)
-        bits, totals = len(owed), []
-        words = [*(Word(len(part.counts[0])) for part in parts), Word(bits)]
-        for d in range(1, 1 << self._digit):
-            tree = CarrySaveTree(words=words, bits=bits)
-            m.submodules[f"sum{d}"] = share(tree, "spls_sum", platform)
-            m.d.comb += [tree.i[str(c)].eq(part.counts[d - 1]) for c, part in enumerate(parts)]
-            m.d.comb += tree.i[str(self._chunks)].eq(owed)
-            total = Signal(bits, name=f"over{d}")
-            m.d.comb += total.eq(tree.o[0] + tree.o[1])
-            totals.append(total)
-        return totals
-
-
-class Candidates(wiring.Component):
-    """A chunk's part of a `RadixSearch`: which of its scores have had the digits of the threshold so far.
-
-    Members: `digits`, `valid`, `count`, `decide`, `first`: In, as there, for the chunk; `found`: In, the threshold's
-    digit. `counts`: Out, for each digit from 1, how many candidates have it or a larger one, from the cycle behind
-    `count` on.
+    enable: In, 1; digits: In, `rows` digits; active: In, rows: which of them are candidates.
+    pairs: Out, two words for each d whose sum is the count, from the next cycle until the next `enable`.
     """
 
     def __init__(self, *, rows: int, digit: int):
-        self._rows, self._digit = rows, digit
+        self._rows = rows
+        pair = data.ArrayLayout(range(rows + 1), 2)
         super().__init__(
             {
+                "enable": In(1),
                 "digits": In(data.ArrayLayout(digit, rows)),
-                "valid": In(rows),
-                "count": In(1),
-                "decide": In(1),
-                "first": In(1),
-                "found": In(digit),
-                "counts": Out(data.ArrayLayout(range(rows + 1), (1 << digit) - 1)),
+                "active": In(rows),
+                "pairs": Out(data.ArrayLayout(pair, (1 << digit) - 1)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        candidates, active = Signal(self._rows, reset_less=True), Signal(self._rows)
-        counts = Signal(self.counts.shape(), reset_less=True)
-        m.d.comb += [
-            active.eq(self.valid & (candidates | self.first.replicate(self._rows))),
-            self.counts.eq(counts),
-        ]
-        for d, count in enumerate(counts, 1):
-            tree = CarrySaveTree(words=[Word(1)] * self._rows, bits=len(count))
-            m.submodules[f"count{d}"] = share(tree, "spls_count", platform)
-            m.d.comb += [tree.i[str(i)].eq(active[i] & ~less(digit, d)) for i, digit in enumerate(self.digits)]
-            with m.If(self.count):
-                m.d.sync += count.eq(tree.o[0] + tree.o[1])
-        with m.If(self.decide):
-            m.d.sync += candidates.eq(
-                Cat(a & (digit == self.found) for a, digit in zip(active, self.digits, strict=True))
-            )
+        words = [Word(1)] * self._rows
+        for d, pair in enumerate(self.pairs, 1):
+            tree = CarrySaveTree(words=words, bits=len(pair[0]), cuts=(levels(len(words)),))
+            m.submodules[f"count{d}"] = share(tree, "spls_count_tree", platform)
+            m.d.comb += [tree.enable.eq(self.enable), pair[0].eq(tree.o[0]), pair[1].eq(tree.o[1])]
+            m.d.comb += [
+                tree.i[str(i)].eq(active & ~less(digit, d))
+                for i, (active, digit) in enumerate(zip(self.active, self.digits, strict=True))
+            ]
+        return m
+
+
+class DigitChoice(wiring.Component):
+    """Sums the counts of a row's chunks, and chooses the digit.
+
+    Parameters
+    ----------
+    tokens: of the longest row. rows: scores of a chunk. bits: of the threshold that are known. digit: bits of a digit.
+
+    Members
+    -------
+    count: In, 1: `pairs` (In, as in `DigitCounts`) are those of a chunk; first: In, 1: of a row's first; then
+    given: In, `found_layout` of `bits`, is the row's.
+    choose: In, 1, the cycle behind a row's last count; found: Out, `found_layout` with the digit, in that cycle.
+    """
+
+    def __init__(self, *, tokens: int, rows: int, bits: int, digit: int):
+        self._digit = digit
+        pair = data.ArrayLayout(range(rows + 1), 2)
+        super().__init__(
+            {
+                "count": In(1),
+                "first": In(1),
+                "pairs": In(data.ArrayLayout(pair, (1 << digit) - 1)),
+                "given": In(found_layout(bits, tokens)),
+                "found": Out(found_layout(bits + digit, tokens)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        given = Signal.like(self.given, reset_less=True)
+        with m.If(self.count & self.first):
+            m.d.sync += given.eq(self.given)
+        sums = [self._sum(m, d, pair, platform) for d, pair in enumerate(self.pairs, 1)]
+        enough = [Const(1), *(~total[-1] for total in sums), Const(0, 1)]
+        chosen = [enough[d] & ~enough[d + 1] for d in range(len(sums) + 1)]
+        digit = Cat(Cat(bit for d, bit in enumerate(chosen) if d >> i & 1).any() for i in range(self._digit))
+        # The count for one digit more has all scores above the threshold's.
+        owed = 0
+        for bit, above in zip(chosen, [*sums, given.owed], strict=True):
+            owed |= Value.cast(above) & bit.replicate(len(given.owed))
+        known = [given.digits] if "digits" in given.shape().members else []
+        m.d.comb += [self.found.digits.eq(Cat(digit, *known)), self.found.owed.eq(owed)]
+        return m
+
+    def _sum(self, m: Module, d: int, pair: data.View, platform) -> Signal:
+        """Counts until now, less the places to be filled."""
+        bits = len(self.given.owed)
+        total, start = Signal(bits, name=f"sum{d}", reset_less=True), Signal(bits, name=f"start{d}")
+        tree = CarrySaveTree(words=[Word(bits), Word(len(pair[0])), Word(len(pair[1]))], bits=bits)
+        m.submodules[f"sum{d}"] = share(tree, "spls_sum_tree", platform)
+        m.d.comb += start.eq(Mux(self.first, self.given.owed, total))
+        m.d.comb += [tree.i[str(i)].eq(word) for i, word in enumerate((start, *pair))]
+        with m.If(self.count):
+            m.d.sync += total.eq(tree.o[0] + tree.o[1])
+        return total
+
+
+class DigitSearch(wiring.Component):
+    """Finds the next digit of the thresholds of rows that stream by. Nothing holds it up.
+
+    Parameters
+    ----------
+    rows: words of a chunk. chunks: of the longest row. score_bits: of a score. bits: of the threshold that are known.
+    digit: bits of the next digit. selections: with thresholds of their own, made side by side.
+
+    Members
+    -------
+    stage: In, `stage_layout`: a chunk. given: In, per selection `found_layout` of `bits`, taken with a row's first.
+    passed: Out, `stage_layout`: the chunk of the cycle before.
+    done: Out, 1, `latency` cycles behind a row's last chunk; found: Out, per selection `found_layout` with the digit.
+    """
+
+    latency = 3
+
+    def __init__(self, *, rows: int, chunks: int, score_bits: int, bits: int, digit: int, selections: int):
+        self._rows, self._score_bits, self._bits, self._digit = rows, score_bits, bits, digit
+        self._tokens, self._selections = rows * chunks, selections
+        stage = stage_layout(rows, chunks, score_bits)
+        super().__init__(
+            {
+                "stage": In(stage),
+                "given": In(data.ArrayLayout(found_layout(bits, self._tokens), selections)),
+                "passed": Out(stage),
+                "done": Out(1),
+                "found": Out(data.ArrayLayout(found_layout(bits + digit, self._tokens), selections)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        valids, firsts, lasts = ([Signal(name=f"{name}{i}") for i in range(3)] for name in ("valid", "first", "last"))
+        tag = self.stage.tag
+        m.d.sync += [Cat(valids).eq(Cat(tag.valid, valids)), Cat(lasts).eq(Cat(tag.valid & tag.last, lasts))]
+        m.d.sync += Cat(firsts).eq(Cat(tag.valid & tag.first, firsts))
+        held = Signal.like(self.stage, reset_less=True)
+        with m.If(tag.valid):
+            m.d.sync += held.eq(self.stage)
+        m.d.comb += [self.passed.eq(held), self.passed.tag.valid.eq(valids[0]), self.done.eq(lasts[2])]
+        givens = [Signal.like(self.given, name=f"given{i}", reset_less=True) for i in range(2)]
+        for comes, before, given in zip(
+            [tag.valid & tag.first, firsts[0]], [self.given, *givens], givens, strict=False
+        ):
+            with m.If(comes):
+                m.d.sync += given.eq(before)
+        counts = self._count(m, held.words, valids[0], givens[0], platform)
+        for s in range(self._selections):
+            choice = DigitChoice(tokens=self._tokens, rows=self._rows, bits=self._bits, digit=self._digit)
+            m.submodules[f"choice{s}"] = share(choice, f"spls_choice{self._bits}", platform)
+            m.d.comb += [
+                choice.count.eq(valids[1]),
+                choice.first.eq(firsts[1]),
+                choice.pairs.eq(counts[s].pairs),
+                choice.given.eq(givens[1][s]),
+                self.found[s].eq(choice.found),
+            ]
+        return m
+
+    def _count(self, m: Module, words: data.View, enable: Signal, given: data.View, platform) -> list[DigitCounts]:
+        """The counts of each selection; before the first digit all have the same candidates."""
+        low = self._score_bits - self._bits - self._digit
+        keys = [Cat(word.score[:-1], ~word.score[-1]) for word in words]
+        distinct = []
+        for s in range(self._selections if self._bits else 1):
+            counts = DigitCounts(rows=self._rows, digit=self._digit)
+            m.submodules[f"counts{s}"] = share(counts, "spls_counts", platform)
+            distinct.append(counts)
+            m.d.comb += counts.enable.eq(enable)
+            for i, (word, key) in enumerate(zip(words, keys, strict=True)):
+                fits = key[low + self._digit :] == given[s].digits if self._bits else 1
+                m.d.comb += [counts.digits[i].eq(key[low : low + self._digit]), counts.active[i].eq(word.valid & fits)]
+        return distinct if self._bits else distinct * self._selections
+
+
+class Findings(wiring.Component):
+    """Keeps what was found of up to `slots` rows until the row itself has come after it.
+
+    Members: `put`: In, 1; `found`: In, `shape`: of the next row. `take`: In, 1, in order; `o`: Out, `shape`, of the row
+    that is to be taken, from the cycle behind its `put` on.
+    """
+
+    def __init__(self, shape: data.Layout, *, slots: int):
+        self._slots = slots
+        super().__init__({"put": In(1), "found": In(shape), "take": In(1), "o": Out(shape)})
+
+    def elaborate(self, platform):
+        m = Module()
+        kept = [Signal(self.o.shape(), name=f"found{i}", reset_less=True) for i in range(self._slots)]
+        putting, taking = Signal(range(self._slots)), Signal(range(self._slots))
+        for pointer, moves in ((putting, self.put), (taking, self.take)):
+            with m.If(moves):
+                m.d.sync += pointer.eq(Mux(pointer == self._slots - 1, 0, pointer + 1))
+        with m.If(self.put):
+            for i, register in enumerate(kept):
+                with m.If(putting == i):
+                    m.d.sync += register.eq(self.found)
+        m.d.comb += self.o.eq(Array(map(Value.cast, kept))[taking])
         return m

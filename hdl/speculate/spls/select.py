@@ -1,30 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Top k of each row of scores, exactly, one row behind the other in two registers as wide as a row.
+"""Top k of each row of scores, exactly, as the rows stream by: a pass for each digit of the threshold, then the keeper.
 
-period        0      1      2      3
-register 0   load   work   leave            a row leaves chunk by chunk while the one after the next is loaded in its
-                           load   work …    place, and the one between is worked on in the other register
-register 1          load   work   leave
-                                  load …
+words ─► pass 0 ─► delay ─► pass 1 ─► delay ─► keeper ─► kept
+            └─ digit 0 ─────► └─ digits 0, 1 ─────►
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+import itertools
+
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.arith.compare import less
 from hdl.shared import share
 from hdl.speculate.spls.keep import Keeper
-from hdl.speculate.spls.layouts import chunk_layout, tag_layout, ticket_layout, word_layout
-from hdl.speculate.spls.search import HeldRow, RadixSearch
+from hdl.speculate.spls.layouts import chunk_layout, stage_layout, tag_layout, ticket_layout, word_layout
+from hdl.speculate.spls.search import DigitSearch, Findings, digits_of, found_layout
+from hdl.store import Store
 
-MAX_DIGIT = 4
 
+class Delay(wiring.Component):
+    """Chunks, the same number of cycles later; in a memory, which is used when there are any.
 
-def digit_of(score_bits: int, chunks: int) -> int:
-    """Bits taken at a time: the fewest with which a row is worked on no longer than it takes to load, two cycles for
-    each digit; at most 4."""
-    return next((d for d in range(1, MAX_DIGIT) if 2 * -(-score_bits // d) <= chunks), MAX_DIGIT)
+    Parameters
+    ----------
+    shape: `stage_layout`. cycles: 2 or more.
+
+    Members
+    -------
+    i: In, shape. o: Out, shape.
+    """
+
+    def __init__(self, shape: data.StructLayout, *, cycles: int):
+        self._cycles = cycles
+        super().__init__({"i": In(shape), "o": Out(shape)})
+
+    def elaborate(self, platform):
+        m = Module()
+        store = Store(self._cycles, self.i.shape())
+        m.submodules.store = share(store, "spls_delay_store", platform)
+        valids = [self.i.tag.valid, *(Signal(name=f"valid{i}") for i in range(self._cycles))]
+        for before, valid in itertools.pairwise(valids):
+            m.d.sync += valid.eq(before)
+        m.d.comb += [
+            store.write.eq(valids[0]),
+            store.word.eq(self.i),
+            store.read.eq(valids[-2]),
+            self.o.eq(store.stored),
+            self.o.tag.valid.eq(valids[-1]),
+        ]
+        for moves, place in ((store.write, store.write_at), (store.read, store.read_at)):
+            pointer = Signal.like(place, name=f"{place.name}_next")
+            m.d.comb += place.eq(pointer)
+            with m.If(moves):
+                m.d.sync += pointer.eq(Mux(pointer == self._cycles - 1, 0, pointer + 1))
+        return m
 
 
 class TopK(wiring.Component):
@@ -33,24 +63,23 @@ class TopK(wiring.Component):
     Parameters
     ----------
     rows: words of a chunk. chunks: of the longest row. score_bits: of a score. selections: with different k, of the
-    same scores, made side by side. pace: least number of cycles from the last chunk of
-    one row to that of the next.
+    same scores, made side by side. pace: least number of cycles from the last chunk of one row to that of the next.
 
     Members
     -------
-    k: In, per selection, 1 or more, still while there are rows.
+    k: In, per selection, 1 or more, still while there are rows and in the cycle before.
     available, ticket: In; start, step: Out; words: In: as in `ScoreRing`, from which the rows come.
-    room: In, 1: a row may leave; claim: Out, 1: one does from the next cycle on. The rest of its way nothing holds it.
-    early: Out, `tag_layout`: that of `o` in the next cycle. o: Out, `chunk_layout`.
+    room: In, 1: a row may start; nothing holds it any more then. Each `start` takes the room of a row.
+    early: Out, `tag_layout`: that of `o` in the next cycle. o: Out, `chunk_layout`, `latency` cycles behind the
+    `start` or `step` of the chunk.
 
-    A row takes max(its chunks, 2·digits, pace) cycles: `period` at most.
+    A row takes max(its chunks, pace) cycles.
     """
 
     def __init__(self, *, rows: int, chunks: int, score_bits: int, selections: int = 2, pace: int = 1):
         self._shape = {"rows": rows, "chunks": chunks, "score_bits": score_bits}
-        self._rows, self._chunks, self._score_bits = rows, chunks, score_bits
-        self._selections, self._pace = selections, pace
-        self._digit = digit_of(score_bits, chunks)
+        self._chunks, self._selections, self._pace = chunks, selections, pace
+        self._digits = digits_of(score_bits)
         super().__init__(
             {
                 "k": In(data.ArrayLayout(range(rows * chunks + 1), selections)),
@@ -60,154 +89,84 @@ class TopK(wiring.Component):
                 "step": Out(1),
                 "words": In(data.ArrayLayout(word_layout(score_bits), rows)),
                 "room": In(1),
-                "claim": Out(1),
                 "early": Out(tag_layout(rows, chunks)),
                 "o": Out(chunk_layout(rows, chunks, score_bits, selections)),
             }
         )
 
     @property
-    def digit(self) -> int:
-        """Bits of the threshold found at a time."""
-        return self._digit
+    def latency(self) -> int:
+        """Cycles from the request of a chunk until it is decided about."""
+        return 1 + len(self._digits) * (1 + self._wait) + Keeper.latency
 
     @property
-    def steps(self) -> int:
-        """Digits of a threshold."""
-        return -(-self._score_bits // self._digit)
-
-    @property
-    def period(self) -> int:
-        """Cycles that a row of the longest sequence takes."""
-        return max(self._chunks, 2 * self.steps, self._pace)
+    def _wait(self) -> int:
+        """Cycles that a chunk waits behind a pass, until the digit of the longest row it can belong to is found."""
+        return self._chunks + DigitSearch.latency - 1
 
     def elaborate(self, platform):
         m = Module()
-        held = [HeldRow(**self._shape, digit=self._digit) for _ in range(2)]
-        turn, side = Signal(), Signal()
-        for i, row in enumerate(held):
-            m.submodules[f"held{i}"] = share(row, "spls_held", platform)
-            m.d.comb += row.words.eq(self.words)
-        loading, loaded, load_ends = self._load(m, turn, side, held)
-        working, worked, work_ends, found = self._work(m, turn, side, held, (loading, loaded), platform)
-        leave_ends = self._leave(m, turn, side, held, (working, worked), found, platform)
-        m.d.comb += [
-            # The row that is worked on leaves next: it needs room.
-            turn.eq(load_ends & work_ends & leave_ends & (~working | self.room)),
-            self.start.eq(turn & self.available),
-            self.claim.eq(turn & working),
-        ]
-        with m.If(turn & (loading | working)):
-            m.d.sync += side.eq(~side)
+        stage, bits = self._fetch(m), 0
+        # What is owed before any digit is found: as many places as are to be filled.
+        tokens = self._shape["rows"] * self._chunks
+        given = Signal(data.ArrayLayout(found_layout(0, tokens), self._selections))
+        m.d.sync += [place.owed.eq(-k) for place, k in zip(given, self.k, strict=True)]
+        for i, digit in enumerate(self._digits):
+            search = DigitSearch(**self._shape, bits=bits, digit=digit, selections=self._selections)
+            delay = Delay(stage.shape(), cycles=self._wait)
+            findings = Findings(search.found.shape(), slots=-(-self._chunks // self._pace))
+            m.submodules[f"search{i}"] = share(search, f"spls_search{i}", platform)
+            m.submodules[f"delay{i}"] = share(delay, "spls_delay", platform)
+            m.submodules[f"findings{i}"] = share(findings, f"spls_findings{i}", platform)
+            m.d.comb += [
+                search.stage.eq(stage),
+                search.given.eq(given),
+                delay.i.eq(search.passed),
+                findings.put.eq(search.done),
+                findings.found.eq(search.found),
+                findings.take.eq(delay.o.tag.valid & delay.o.tag.first),
+            ]
+            stage, given, bits = delay.o, findings.o, bits + digit
+        self._keep(m, stage, given, platform)
         return m
 
-    # A phase is over, and stays so until all turn to their next rows together.
-
-    def _load(self, m: Module, turn: Signal, side: Signal, held: list[HeldRow]) -> tuple[Signal, data.View, Signal]:
-        """A row into register `side`: the words come the cycle after `start` and each `step`."""
-        loading, full = Signal(), Signal()
-        ticket = Signal(self.ticket.shape(), name="loaded", reset_less=True)
-        chunk = Signal(range(self._chunks), name="load_chunk", reset_less=True)
-        at_last, ends = Signal(name="load_at_last"), Signal(name="load_ends")
+    def _fetch(self, m: Module) -> data.View:
+        """Starts rows and reads their chunks; returns the chunk that came of it."""
+        stage = Signal(stage_layout(**self._shape))
+        tag = Signal(stage.tag.shape(), reset_less=True)
+        ticket, chunk = Signal(self.ticket.shape(), reset_less=True), Signal.like(stage.tag.chunk, reset_less=True)
+        reading, comes, ends = Signal(), Signal(), Signal()
+        # Cycles from now before another row's last chunk may follow.
+        pause = Signal(range(self._pace + 1))
         m.d.comb += [
-            at_last.eq(chunk == ticket.last_chunk),
-            ends.eq(~loading | full | at_last),
-            self.step.eq(loading & ~full & ~at_last),
+            self.start.eq(~reading & self.available & self.room & ~less(self.ticket.last_chunk, pause)),
+            self.step.eq(reading),
+            ends.eq(Mux(reading, chunk == ticket.last_chunk, self.start & (self.ticket.last_chunk == 0))),
+            stage.tag.eq(tag),
+            stage.tag.valid.eq(comes),
+            stage.words.eq(self.words),
         ]
-        for i, row in enumerate(held):
-            m.d.comb += [row.write.eq(loading & ~full & (side == i)), row.write_chunk.eq(chunk)]
-        m.d.sync += full.eq(full | at_last)
-        with m.If(self.step):
-            m.d.sync += chunk.eq(chunk + 1)
-        with m.If(turn):
-            m.d.sync += [loading.eq(self.available), full.eq(0)]
+        m.d.sync += comes.eq(self.start | self.step)
         with m.If(self.start):
-            m.d.sync += [ticket.eq(self.ticket), chunk.eq(0)]
-        return loading, ticket, ends
+            m.d.sync += [ticket.eq(self.ticket), chunk.eq(1), reading.eq(~ends)]
+            m.d.sync += [tag.first.eq(1), tag.last.eq(ends), tag.chunk.eq(0), tag.place.eq(self.ticket.place)]
+        with m.If(self.step):
+            m.d.sync += [chunk.eq(chunk + 1), reading.eq(~ends)]
+            m.d.sync += [tag.first.eq(0), tag.last.eq(ends), tag.chunk.eq(chunk)]
+        with m.If(ends):
+            m.d.sync += pause.eq(self._pace - 1)
+        with m.Elif(pause != 0):
+            m.d.sync += pause.eq(pause - 1)
+        return stage
 
-    def _work(
-        self, m: Module, turn: Signal, side: Signal, held: list[HeldRow], loaded: tuple[Signal, data.View], platform
-    ) -> tuple[Signal, data.View, Signal, list[RadixSearch]]:
-        """The search in the register that is not `side`."""
-        working, odd, first = Signal(), Signal(), Signal()
-        # The digit that is searched, from the top; none when the threshold is found.
-        place = Signal(self.steps)
-        present = Signal(self._chunks, reset_less=True)
-        ticket, ends = Signal(self.ticket.shape(), name="worked", reset_less=True), Signal(name="work_ends")
-        m.d.comb += [first.eq(place[0]), ends.eq(~place.any() | (place[-1] & odd))]
-        for i, row in enumerate(held):
-            m.d.comb += row.search.eq(place & (side != i).replicate(self.steps))
-        with m.If(place.any()):
-            m.d.sync += odd.eq(~odd)
-            with m.If(odd):
-                m.d.sync += place.eq(place << 1)
-        with m.If(turn):
-            m.d.sync += [working.eq(loaded[0]), place.eq(loaded[0])]
-            with m.If(loaded[0]):
-                m.d.sync += ticket.eq(loaded[1])
-                m.d.sync += present.eq(Cat(~less(loaded[1].last_chunk, c) for c in range(self._chunks)))
-        mask = Cat(bit.replicate(self._rows) for bit in present)
-        digits, valid = Signal(held[0].digits.shape()), Signal(len(mask))
-        m.d.comb += [
-            digits.as_value().eq(held[0].digits.as_value() | held[1].digits.as_value()),
-            valid.eq(Mux(side, held[0].valid, held[1].valid) & mask),
-        ]
-        searches = []
-        for s in range(self._selections):
-            search = RadixSearch(**self._shape, digit=self._digit)
-            m.submodules[f"search{s}"] = share(search, "spls_search", platform)
-            m.d.comb += [
-                search.k.eq(self.k[s]),
-                search.digits.eq(digits),
-                search.valid.eq(valid),
-                search.count.eq(place.any() & ~odd),
-                search.decide.eq(place.any() & odd),
-                search.first.eq(first),
-            ]
-            searches.append(search)
-        return working, ticket, ends, searches
-
-    def _leave(
-        self,
-        m: Module,
-        turn: Signal,
-        side: Signal,
-        held: list[HeldRow],
-        worked: tuple[Signal, data.View],
-        found: list[RadixSearch],
-        platform,
-    ) -> Signal:
-        """The row in register `side`, a chunk a cycle; over when the next can follow it without breaking the pace."""
+    def _keep(self, m: Module, stage: data.View, found: data.View, platform) -> None:
         keeper = Keeper(**self._shape, selections=self._selections)
         m.submodules.keeper = share(keeper, "spls_keeper", platform)
-        leaving = Signal()
-        ticket = Signal(self.ticket.shape(), name="left", reset_less=True)
-        chunk = Signal(range(self._chunks), name="leave_chunk", reset_less=True)
-        # Cycles from now before another row's last chunk may follow.
-        pause, still = Signal(range(self._pace + 1)), Signal(range(self._pace + 1))
-        ends, tag = Signal(name="leave_ends"), keeper.tag
         m.d.comb += [
-            tag.valid.eq(leaving),
-            tag.first.eq(chunk == 0),
-            tag.last.eq(chunk == ticket.last_chunk),
-            tag.place.eq(ticket.place),
-            tag.chunk.eq(chunk),
-            still.eq(Mux(leaving, self._pace, pause)),
-            ends.eq((~leaving | tag.last) & (~worked[0] | ~less(worked[1].last_chunk + 1, still))),
-            keeper.words.as_value().eq(held[0].chunk.as_value() | held[1].chunk.as_value()),
+            keeper.tag.eq(stage.tag),
+            keeper.words.eq(stage.words),
             self.early.eq(keeper.early),
             self.o.eq(keeper.o),
         ]
-        for i, row in enumerate(held):
-            m.d.comb += [row.read.eq(leaving & (side == i)), row.read_chunk.eq(chunk)]
-        for s, search in enumerate(found):
-            m.d.comb += [keeper.threshold[s].eq(search.threshold), keeper.left[s].eq(search.left)]
-        with m.If(still != 0):
-            m.d.sync += pause.eq(still - 1)
-        with m.If(leaving):
-            m.d.sync += [chunk.eq(chunk + 1), leaving.eq(~tag.last)]
-        with m.If(turn):
-            m.d.sync += leaving.eq(worked[0])
-            with m.If(worked[0]):
-                m.d.sync += [ticket.eq(worked[1]), chunk.eq(0)]
-        return ends
+        for s, row in enumerate(found):
+            m.d.comb += [keeper.threshold[s].eq(row.digits), keeper.left[s].eq(-row.owed)]

@@ -12,7 +12,6 @@ from amaranth.lib.wiring import In, Out
 from config.speculate import SpeculationConfig
 from hdl.shared import share
 from hdl.speculate.socket import column_layout, row_layout, settings_layout
-from hdl.speculate.spls.keep import Keeper
 from hdl.speculate.spls.queue import RowQueue
 from hdl.speculate.spls.ring import ScoreRing
 from hdl.speculate.spls.select import TopK
@@ -35,7 +34,8 @@ class SplsSelection(wiring.Component):
     `causal`, as there are up to the block's last row. One a cycle; `ready` is low only while 2·tokens columns wait.
     rows: Out, stream of `row_layout(config)`.
 
-    A row takes `period` cycles at most, so that a block of full length takes max(tokens, rows·period).
+    A row takes as many cycles as it has chunks, or `pace` if that is more: what a row has fewer chunks, of causal
+    layers' first blocks, is made up for by those that have more, and by what the ring takes meanwhile.
     """
 
     def __init__(self, config: SpeculationConfig):
@@ -46,7 +46,7 @@ class SplsSelection(wiring.Component):
         self._topk = TopK(
             **shape,
             selections=2 if self._similar else 1,
-            pace=self._similar.pace if self._similar else 1,
+            pace=self.pace,
         )
         super().__init__(
             {
@@ -57,16 +57,20 @@ class SplsSelection(wiring.Component):
         )
 
     @property
-    def period(self) -> int:
-        """Cycles that a row of the longest sequence takes."""
-        return self._topk.period
+    def pace(self) -> int:
+        """Least number of cycles from row to row."""
+        return self._similar.pace if self._similar else 1
+
+    @property
+    def stay(self) -> int:
+        """Cycles from the start of a row of one chunk until it may be sent."""
+        return self._topk.latency + (self._similar.latency if self._similar else 0) + 2
 
     @property
     def slots(self) -> int:
-        """Rows that can be between the register they are selected in and the output, so that none waits for room."""
-        decision = 1 + self._similar.latency if self._similar else 1
-        stay = self._config.blocks + Keeper.latency + decision + self._config.blocks
-        return -(-stay // self.period)
+        """Rows that can be between their start and the output, so that none waits for room."""
+        # A row of more chunks ends, and is sent, later, and so is the next one.
+        return max(-(-(self.stay + 2 * n) // max(n, self.pace)) for n in range(1, self._config.blocks + 1))
 
     def elaborate(self, platform):
         m = Module()
@@ -88,7 +92,7 @@ class SplsSelection(wiring.Component):
             ring.start.eq(topk.start),
             ring.step.eq(topk.step),
             topk.room.eq(queue.room),
-            queue.claim.eq(topk.claim),
+            queue.claim.eq(topk.start),
             queue.tag.eq(tag),
             queue.kept.eq(topk.o.kept[0]),
         ]

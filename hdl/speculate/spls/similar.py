@@ -77,6 +77,15 @@ def distance_bits(tokens: int, score_bits: int) -> int:
     return (tokens * ((1 << score_bits) - 1)).bit_length()
 
 
+def longest_pace(chunks: int) -> int:
+    """Cycles that may be between rows without holding up the scores of any sequence, causal or not.
+
+    Rows of few chunks come faster than that. The ring of 2·`chunks` chunks takes what waits, and between heads there
+    is time, at least as much as K̂ and Q̂ take, twice the sequence.
+    """
+    return 4 if chunks >= 4 else 3
+
+
 class Similarity(wiring.Component):
     """Decides for each row whether it is similar to an earlier critical row of its window.
 
@@ -98,8 +107,8 @@ class Similarity(wiring.Component):
         self._shape = {"rows": rows, "chunks": chunks, "score_bits": score_bits}
         self._rows, self._window, self._score_bits = rows, window, score_bits
         self._bits = distance_bits(rows * chunks, score_bits)
-        # Two earlier rows a step if one at a time would take longer than to stream a row.
-        self._scanner = Scanner(window=window, bits=self._bits, width=1 if window - 1 <= chunks else 2)
+        width = -(-(window - 1) // longest_pace(chunks))
+        self._scanner = Scanner(window=window, bits=self._bits, width=width)
         tag = tag_layout(rows, chunks)
         super().__init__(
             {

@@ -88,8 +88,9 @@ def expected(config: SpeculationConfig, layer: Layer) -> list[tuple]:
     return beats
 
 
-def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, seed=0) -> list[Seen]:
-    """Runs the layers one behind the other; the settings change when the last beat of a layer has left."""
+def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, rest=0, seed=0) -> list[Seen]:
+    """Runs the layers one behind the other; the settings change when the last beat of a layer has left. idle, stall:
+    how probable a pause is; rest: cycles without a column behind each head."""
     rng = np.random.default_rng(seed)
     results = []
 
@@ -100,7 +101,7 @@ def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, s
                 {"tokens": layer.tokens, "causal": layer.causal, "k": layer.k, "k_similarity": layer.k_similarity}
                 | {"s": layer.s, "f": 1},
             )
-            results.append(await _run(ctx, dut, config, layer, (idle, stall, rng)))
+            results.append(await _run(ctx, dut, config, layer, (idle, stall, rest, rng)))
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
@@ -110,14 +111,20 @@ def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, s
 
 
 async def _run(ctx, dut, config: SpeculationConfig, layer: Layer, flow) -> Seen:
-    idle, stall, rng = flow
+    idle, stall, rest, rng = flow
     items, seen, beats = columns_of(config, layer), Seen(), len(expected(config, layer))
     last = data.View(column_layout(config), dut.columns.payload.as_value()).last
-    taken, standing, cycle, limit = 0, None, 0, 400 + 8 * (len(items) + beats + layer.tokens * 16 * len(layer.sums))
-    offered = False
+    taken, standing, cycle, limit = (
+        0,
+        None,
+        0,
+        400 + rest * len(layer.sums) + 8 * (len(items) + beats + layer.tokens * 16 * len(layer.sums)),
+    )
+    offered, pause, head = False, 0, len(items) // len(layer.sums)
     # Beats that never come are seen in the comparison.
     while cycle < limit and (len(seen.beats) < beats or taken < len(items)):
-        if not offered and taken < len(items) and rng.random() >= idle:
+        pause = max(0, pause - 1)
+        if not offered and not pause and taken < len(items) and rng.random() >= idle:
             ctx.set(dut.columns.payload.as_value(), items[taken])
             offered = True
         ctx.set(dut.columns.valid, offered)
@@ -134,6 +141,7 @@ async def _run(ctx, dut, config: SpeculationConfig, layer: Layer, flow) -> Seen:
         cycle += 1
         if fires:
             taken, offered = taken + 1, False
+            pause = 0 if taken % head else rest + 1
     ctx.set(dut.columns.valid, 0)
     ctx.set(dut.rows.ready, 1)
     for _ in range(20):

@@ -53,8 +53,8 @@ def layers_of(config: SpeculationConfig, seed: int = 3) -> list[Layer]:
     ]
 
 
-def check(config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, dut=None) -> list:
-    seen = simulate(dut or SplsSelection(config), config, layers, idle=idle, stall=stall)
+def check(config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, rest=0, dut=None) -> list:
+    seen = simulate(dut or SplsSelection(config), config, layers, idle=idle, stall=stall, rest=rest)
     for layer, got in zip(layers, seen, strict=True):
         assert got.beats == expected(config, layer)
     return seen
@@ -96,38 +96,51 @@ def test_the_layers_decide_both_ways() -> None:
 # Cycles
 
 
-def at_full_speed(config: SpeculationConfig, *shapes: tuple[int, int], s: int):
+def at_full_speed(config: SpeculationConfig, *shapes: tuple[int, int], s: int, causal=False, rest=0):
     """What is seen of layers of so many tokens and heads, and the unit."""
     rng = np.random.default_rng(5)
     high = 1 << (config.score_bits - 1)
     sums = [rng.integers(-high, high, (heads, tokens, tokens)) for tokens, heads in shapes]
     dut = SplsSelection(config)
-    return check(config, [layer_of(one, k=max(1, one.shape[1] // 8), s=s) for one in sums], dut=dut), dut
+    layers = [layer_of(one, k=max(1, one.shape[1] // 8), s=s, causal=causal) for one in sums]
+    return check(config, layers, rest=rest, dut=dut), dut
 
 
 def test_takes_a_column_every_cycle() -> None:
     """Heads of full length behind each other; a head that is shorter by one block, and one of half the length."""
     config = config_of()
-    layers, dut = at_full_speed(config, (16, 4), (8, 1), (4, 1), s=0)
-    assert dut.period == config.blocks
+    layers, _ = at_full_speed(config, (16, 4), (8, 1), (4, 1), s=0)
     assert [seen.refused for seen in layers] == [[]] * 3
 
 
+@pytest.mark.parametrize("window", [4, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.parametrize("tokens", [4, 8, 12, 16])
+def test_takes_a_column_every_cycle_of_causal_heads(tokens: int, window: int) -> None:
+    """Their first rows have fewer chunks than a decision takes cycles; between heads the array works on the next K̂ and
+    Q̂, twice the sequence at least."""
+    rows = max(4, window)
+    config = config_of(rows=rows, tokens=4 * rows, window=window)
+    shape = (tokens * rows // 4, 3)
+    (seen,), _ = at_full_speed(config, shape, s=0, causal=True, rest=2 * shape[0])
+    assert seen.refused == []
+
+
 def test_latency() -> None:
-    """From a block's last column to the last beat of its last row, which is critical: all its rows are loaded, the last
-    of them is worked on, leaves, is decided and sent."""
+    """From a block's last column to the last beat of its last row, which is critical: the block's rows start one behind
+    the other, and the last one's chunks pass, are decided about, and are sent."""
     config = config_of()
     (seen,), dut = at_full_speed(config, (16, 4), s=0)
-    behind = dut.period + 2 * config.blocks + keep.Keeper.latency + dut._similar.latency + 3
-    assert seen.left[-1] - seen.ends[-1] == config.tokens + behind
+    start = 2 + (config.rows - 1) * config.blocks
+    assert seen.left[-1] - seen.ends[-1] == start + dut.stay + 2 * (config.blocks - 1)
 
 
 @pytest.mark.long
-def test_minilm_shape() -> None:
-    """The largest preset's shape for a few blocks: golden, without a pause, at 8 cycles a row."""
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("tokens", [128, 96, 32, 16])
+def test_minilm_shape(tokens: int, causal: bool) -> None:
+    """The largest preset's shape: golden, without a pause."""
     config = SpeculationConfig(rows=16, tokens=128, window=8, score_bits=4, width=64, head_width=8)
-    (seen,), dut = at_full_speed(config, (128, 1), s=40)
-    assert dut.period == 8
+    (seen,), _ = at_full_speed(config, (tokens, 2), s=40, causal=causal, rest=2 * tokens)
     assert seen.refused == []
 
 
