@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Assert, Const, Module, Value
+from amaranth.hdl import Const, Module, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 from amaranth.sim import Simulator
 
 from config.speculate import Settings, SpeculationConfig
@@ -144,28 +144,12 @@ def test_wrong_rows_are_caught(faults: dict[str, Any]) -> None:
     assert seen != [beat for _, one in layers for beat in one.beats]
 
 
-class OfferClaim(wiring.Component):
-    """A beat that is offered stays until it is taken, whatever the settings do."""
-
-    def __init__(self, dut: wiring.Component):
-        self._dut = dut
-        self._inputs = contract.inputs_of(dut)
-        super().__init__({name: In(len(port)) for name, port in self._inputs.items()})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.dut = self._dut
-        m.d.comb += [port.eq(getattr(self, name)) for name, port in self._inputs.items()]
-        m.d.comb += Assert(contract.held(m, self._dut.rows))
-        return m
-
-
 @pytest.mark.formal
 def test_offers_are_proved_to_stand(tmp_path: Path) -> None:
-    assert check(OfferClaim(DenseSelection(config_of(2, 4))), folder=tmp_path, depth=10)
+    assert check(contract.OfferClaim(DenseSelection(config_of(2, 4)), "rows"), folder=tmp_path, depth=10)
 
 
 @pytest.mark.formal
 def test_offer_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     wrong = Planted(DenseSelection(config_of(2, 4)), rows__ready=lambda ready: Const(1))
-    assert not check(OfferClaim(wrong), folder=tmp_path, depth=10)
+    assert not check(contract.OfferClaim(wrong, "rows"), folder=tmp_path, depth=10)
