@@ -10,9 +10,9 @@ import numpy as np
 from amaranth.hdl import Shape, Value
 from amaranth.lib import data
 
-from config.speculate import SpeculationConfig
+from config.speculate import Kind, SpeculationConfig
 from golden.speculate.plan import Plan, assemble
-from golden.speculate.records import Kind, Record, records
+from golden.speculate.records import Record, records
 from hdl.speculate.socket import record_layout, row_layout
 from tests.arith import simulate
 
