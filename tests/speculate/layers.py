@@ -7,9 +7,7 @@ from config.requantise import Multiplier
 from config.speculate import HeadSettings, LapaSettings, Settings, SplsSettings
 from golden.models.encoder import layer_inputs
 from golden.models.minilm import attention_weights
-from golden.speculate.array import dot
-from golden.speculate.calibrate import head_settings, quantised
-from golden.speculate.compare import calibrate
+from golden.speculate.calibrate import LayerOperands, head_settings, quantised
 from sim.layer import Layer
 
 KINDS = {"spls": SplsSettings, "lapa": LapaSettings, "dense": Settings}
@@ -30,15 +28,16 @@ def operands(config, rng, tokens, attend=None):
 
 
 def scales(config, given):
-    """A head's own multipliers: the largest sum becomes 140, beyond what 8 bits hold."""
-    found = []
-    for head in range(config.heads):
-        pair = []
-        for w, bias in ((given["wq"], given["bq"]), (given["wk"], given["bk"])):
-            fit = calibrate(dot(given["x"], w[head], config.array.system) + bias[head])
-            pair.append(Multiplier(min(fit.mul + fit.mul // 10, 65535), fit.shift))
-        found.append(HeadSettings(*pair, score_shift=7))
-    return tuple(found)
+    """A head's own multipliers: the largest sum becomes 140, beyond what 8 bits hold. Scores are shifted by what is
+    not fitted to them, and may saturate as well."""
+    operands = LayerOperands(**{name: value for name, value in given.items() if name != "attend"})
+    fits = head_settings(operands, config.array.system, config.score_bits)
+    return tuple(HeadSettings(_beyond(fit.q), _beyond(fit.k), score_shift=7) for fit in fits)
+
+
+def _beyond(fit):
+    """A tenth more."""
+    return Multiplier(min(fit.mul + fit.mul // 10, 65535), fit.shift)
 
 
 def layer(config, seed, tokens, causal=False, attend=None, **chosen):
