@@ -6,8 +6,8 @@ import numpy as np
 from config.requantise import Multiplier
 from config.speculate import HeadSettings, LapaSettings, Settings, SplsSettings
 from golden.models.encoder import layer_inputs
-from golden.models.minilm import attention_weights
-from golden.speculate.calibrate import LayerOperands, head_settings, quantised
+from golden.models.minilm import LayerOperands, attention_weights
+from golden.speculate.calibrate import head_settings, quantised
 from sim.layer import Layer
 
 KINDS = {"spls": SplsSettings, "lapa": LapaSettings, "dense": Settings}
@@ -28,8 +28,8 @@ def operands(config, rng, tokens, attend=None):
 
 
 def scales(config, given):
-    """A head's own multipliers: the largest sum becomes 140, beyond what 8 bits hold. Scores are shifted by what is
-    not fitted to them, and may saturate as well."""
+    """A head's own multipliers: the largest sum becomes 140, beyond what 8 bits hold. The shift of scores is
+    not fitted to them: these may saturate as well."""
     operands = LayerOperands(**{name: value for name, value in given.items() if name != "attend"})
     fits = head_settings(operands, config.array.system, config.score_bits)
     return tuple(HeadSettings(_beyond(fit.q), _beyond(fit.k), score_shift=7) for fit in fits)
