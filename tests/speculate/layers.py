@@ -4,13 +4,10 @@
 import numpy as np
 
 from config.requantise import Multiplier
-from config.speculate import HeadSettings, LapaSettings, Settings, SplsSettings
-from golden.models.encoder import layer_inputs
-from golden.models.minilm import LayerOperands, attention_weights
-from golden.speculate.calibrate import head_settings, quantised
-from sim.layer import Layer
-
-KINDS = {"spls": SplsSettings, "lapa": LapaSettings, "dense": Settings}
+from config.speculate import HeadSettings
+from golden.models.minilm import LayerOperands
+from golden.speculate.calibrate import head_settings
+from sim.layer import KINDS, Layer
 
 
 def operands(config, rng, tokens, attend=None):
@@ -45,17 +42,3 @@ def layer(config, seed, tokens, causal=False, attend=None, **chosen):
     given = operands(config, np.random.default_rng(seed), tokens, attend)
     settings = KINDS[config.method](causal=causal, scales=scales(config, given), **chosen)
     return Layer(settings=settings, **given)
-
-
-def minilm(config, ids, number, heads=None, **chosen):
-    """A layer of MiniLM on a sentence's token ids; all of its heads, or the chosen ones."""
-    heads = list(range(config.heads)) if heads is None else heads
-    found = quantised(layer_inputs(ids)[number], attention_weights(number))
-    settings = head_settings(found, config.array.system, config.score_bits)
-    chosen["scales"] = tuple(settings[head] for head in heads)
-    return Layer(
-        x=found.x.astype(np.int64),
-        **{name: getattr(found, name)[heads].astype(np.int64) for name in ("wq", "wk", "bq", "bk")},
-        attend=np.ones(len(ids), bool),
-        settings=KINDS[config.method](**chosen),
-    )
