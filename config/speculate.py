@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from config.array import ArrayConfig, number_system, require_range, signed_bits
 from config.errors import require
@@ -21,6 +22,14 @@ MAX_ROUNDS = 3
 UNITY = 256
 """What the fractions s and eta are given in: 256 stands for 1."""
 MAX_SCORE_SHIFT = 31
+
+
+class Kind(IntEnum):
+    """What a record of the plan says."""
+
+    KEYS = 0
+    COPY = 1
+    LEADER = 2
 
 
 @dataclass(frozen=True)

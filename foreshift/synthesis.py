@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`foreshift synth`: area, clock and energy of the arrays, area and clock of the speculation units, their pages."""
+"""`foreshift synth`: area, clock, energy of the arrays; area, clock, cycles of the speculation units; their pages."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ import numpy as np
 from config import presets
 from config.array import ArrayConfig
 from config.speculate import SYSTEM_OF, SpeculationConfig
-from foreshift import demo
+from foreshift import cycles, demo
 from foreshift.demo_results import staged
 from golden.models import minilm
 from hdl.emit import verilog
@@ -26,6 +26,8 @@ from synth.stimulus import Integers
 WORK = Path("build/synth")
 OUTPUT = Path("build/report")
 STIMULUS = demo.OUTPUT / "stimulus.npz"
+HEADS = "one head of MiniLM"
+"""Where the cycles are in speculation.json."""
 
 
 def operands() -> tuple[Integers, Integers, str]:
@@ -98,6 +100,7 @@ def run(args: Namespace) -> None:
         "not included": "the memory of partial sums (given in bits), clock tree, wires",
     }
     units = _units(args.paper, path, cells, say)
+    heads = cycles.measure(say)
     about_units = {
         "library": conditions["library"],
         "area": "of cells, every distinct module mapped once by hierarchy and counted as often as it occurs",
@@ -108,8 +111,9 @@ def run(args: Namespace) -> None:
     }
     with staged(OUTPUT) as folder:
         report.units_plot(units, folder / "speculation.png")
-        (folder / "speculation.md").write_text(report.units_markdown(units, about_units), encoding="utf-8")
-        unit_figures = speculation.as_json(units, about_units)
+        page = f"{report.units_markdown(units, about_units)}\n{cycles.markdown(heads)}"
+        (folder / "speculation.md").write_text(page, encoding="utf-8")
+        unit_figures = speculation.as_json(units, about_units) | {HEADS: cycles.as_json(heads)}
         (folder / "speculation.json").write_text(json.dumps(unit_figures, indent=2) + "\n", encoding="utf-8")
         report.plot(results, folder / "arrays.png")
         (folder / "arrays.md").write_text(report.markdown(results, conditions), encoding="utf-8")
@@ -118,4 +122,4 @@ def run(args: Namespace) -> None:
     if args.json:
         print(json.dumps(json.loads(arrays.as_json(results, conditions)) | {"speculation": unit_figures}, indent=2))
     else:
-        print(report.text(results), report.units_text(units), sep="\n\n")
+        print(report.text(results), report.units_text(units), cycles.text(heads), sep="\n\n")

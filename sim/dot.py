@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dot products in RTL simulation: a matrix product cut into tiles, run through a `DotUnit` in Verilator."""
 
-import pickle
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +21,6 @@ from sim.packing import pack
 Int64 = NDArray[np.int64]
 
 CLEAR, EMIT, LAST = 1, 2, 4
-WORK = Path("build/sim")
 
 
 @dataclass(frozen=True)
@@ -107,20 +103,11 @@ def run(
 def run_each(config: ArrayConfig, products: Sequence[tuple[Int64, Int64, Flow]]) -> list[SimResult]:
     """As `run`, for several x, w and ways of flow control, one after the other in one simulation."""
     jobs = [_job(config, *product, seed) for seed, product in enumerate(products)]
-    folder = build(config)
-    WORK.mkdir(parents=True, exist_ok=True)
-    # A failed run leaves its folder: job, log and, where asked for, waveforms.
-    work = Path(tempfile.mkdtemp(prefix=f"{config.name}-", dir=WORK)).resolve()
-    (work / "jobs.pickle").write_bytes(pickle.dumps(jobs))
-    runner.run(folder, config.name, "sim.dot_bench", work, {"FORESHIFT_JOB": str(work)})
+    found = runner.run_jobs(build(config), config.name, "sim.dot_bench", jobs)
     results = []
-    for number, (job, (x, w, _)) in enumerate(zip(jobs, products, strict=True)):
-        with np.load(work / f"result{number}.npz") as result:
-            totals, cycles, seconds = result["totals"], int(result["cycles"]), float(result["seconds"])
+    for job, (x, w, _), (totals, cycles, seconds) in zip(jobs, products, found, strict=True):
         y = totals.reshape(-1, len(x), config.rows).transpose(1, 0, 2).reshape(len(x), -1)[:, : len(w)]
         results.append(SimResult(y, cycles, seconds, len(job.x) / cycles))
-    if not runner.waves_wanted():
-        shutil.rmtree(work)
     return results
 
 

@@ -15,6 +15,7 @@ from cocotb.triggers import Timer
 
 from sim.dot_model import expected
 from sim.packing import unpack
+from sim.runner import JOB
 from sim.streams import Sink, Source
 
 HALF_PERIOD = Timer(1, "ns")
@@ -39,10 +40,9 @@ async def edge(dut: Any, streams: Iterable[Source | Sink]) -> None:
 
 @cocotb.test  # type: ignore[untyped-decorator]
 async def jobs(dut: Any) -> None:
-    folder = Path(os.environ["FORESHIFT_JOB"])
-    for number, work in enumerate(pickle.loads((folder / "jobs.pickle").read_bytes())):
-        totals, cycles, seconds = await run(dut, work)
-        np.savez(folder / f"result{number}.npz", totals=totals, cycles=cycles, seconds=seconds)
+    folder = Path(os.environ[JOB])
+    results = [await run(dut, work) for work in pickle.loads((folder / "jobs.pickle").read_bytes())]
+    (folder / "results.pickle").write_bytes(pickle.dumps(results))
 
 
 async def run(dut: Any, work: Any) -> tuple[Any, int, float]:

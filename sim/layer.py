@@ -17,6 +17,9 @@ from sim.packing import pack
 
 Int64 = NDArray[np.int64]
 
+KINDS: dict[str, type[Settings]] = {"spls": SplsSettings, "lapa": LapaSettings, "dense": Settings}
+"""The settings of each method."""
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -9,6 +9,7 @@ asks by default, Verilator could not optimise and a build would take minutes.
 import fcntl
 import hashlib
 import os
+import pickle
 import re
 import shlex
 import shutil
@@ -19,12 +20,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from cocotb_tools.runner import Verilator as CocotbVerilator
 
 from config.errors import Refusal
 
-CACHE = Path("build/cache/sim")
+CACHE, WORK = Path("build/cache/sim"), Path("build/sim")
+JOB = "FORESHIFT_JOB"
+"""A bench finds here, in the environment, the folder of its run."""
 OLDEST_VERILATOR = (5, 36)
 WAVES = "WAVES"
 """Set this in the environment to any text, and the run leaves dump.vcd in its folder."""
@@ -203,6 +207,20 @@ def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str]
     if failed:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:]) if log.exists() else ""
         raise SimulationError(f"{bench} failed on {top}: {'; '.join(failed)}\n{tail}\n{_rerun()}")
+
+
+def run_jobs(folder: Path, top: str, bench: str, jobs: object) -> Any:
+    """What the cocotb tests of module `bench` leave as results.pickle in the folder of the run, where they find `jobs`
+    as jobs.pickle. Raises `SimulationError` if a test fails."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    # A failed run leaves its folder: jobs, log and, where asked for, waveforms.
+    work = Path(tempfile.mkdtemp(prefix=f"{top}-", dir=WORK)).resolve()
+    (work / "jobs.pickle").write_bytes(pickle.dumps(jobs))
+    run(folder, top, bench, work, {JOB: str(work)})
+    results = pickle.loads((work / "results.pickle").read_bytes())
+    if not waves_wanted():
+        shutil.rmtree(work)
+    return results
 
 
 def reached(folder: Path, top: str, work: Path) -> dict[str, int]:

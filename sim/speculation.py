@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers in RTL simulation: a speculation unit in Verilator, its records against the golden plan."""
 
-import pickle
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +15,7 @@ from hdl.emit import verilog
 from hdl.speculate.socket import record_layout
 from hdl.speculate.speculation import SpeculationUnit
 from sim import runner
-from sim.dot import FULL_SPEED, WORK, Flow
+from sim.dot import FULL_SPEED, Flow
 from sim.layer import Layer, Payloads, payloads
 
 
@@ -80,14 +77,7 @@ def run(config: SpeculationConfig, layers: Sequence[tuple[Layer, Flow]] | Layer)
     jobs = [
         _job(config, layer, flow, plan, n) for n, ((layer, flow), plan) in enumerate(zip(layers, plans, strict=True))
     ]
-    folder = build(config)
-    WORK.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f"{config.name}-", dir=WORK)).resolve()
-    (work / "jobs.pickle").write_bytes(pickle.dumps((config, jobs)))
-    runner.run(folder, config.name, "sim.speculation_bench", work, {"FORESHIFT_JOB": str(work)})
-    found = pickle.loads((work / "results.pickle").read_bytes())
-    if not runner.waves_wanted():
-        shutil.rmtree(work)
+    found = runner.run_jobs(build(config), config.name, "sim.speculation_bench", (config, jobs))
     return [LayerResult(plan, *result) for plan, result in zip(plans, found, strict=True)]
 
 

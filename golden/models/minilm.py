@@ -56,6 +56,17 @@ class AttentionWeights:
 
 
 @dataclass(frozen=True)
+class LayerOperands:
+    """x: int8 [T, D]; wq, wk: int8 [H, dh, D]; bq, bk: int64 [H, dh], in units of the int8 sums."""
+
+    x: Int8
+    wq: Int8
+    wk: Int8
+    bq: Int64
+    bk: Int64
+
+
+@dataclass(frozen=True)
 class HeadInputs:
     """What a predictor of one head is given.
 
@@ -179,22 +190,21 @@ def quantise_symmetric(x: Floats) -> tuple[Int8, float]:
     return round_half_up(values / scale).astype(np.int8), scale
 
 
-def head_inputs(x: Floats, weights: AttentionWeights, head: int) -> HeadInputs:
-    """Quantise X [T, 384], and W_Q, W_K as whole tensors over all heads, and cut out `head` (0 to 11)."""
-    _check_head(head)
+def quantise_layer(x: Floats, weights: AttentionWeights) -> tuple[LayerOperands, tuple[float, float, float]]:
+    """X [T, 384], and W_Q, W_K as whole tensors over all heads, with the scales of these three."""
     codes, x_scale = quantise_symmetric(x)
     wq, wq_scale = quantise_symmetric(weights.wq)
     wk, wk_scale = quantise_symmetric(weights.wk)
-    return HeadInputs(
-        x=codes,
-        wq=wq[head],
-        wk=wk[head],
-        bq=round_half_up(weights.bq[head] / (x_scale * wq_scale)),
-        bk=round_half_up(weights.bk[head] / (x_scale * wk_scale)),
-        x_scale=x_scale,
-        wq_scale=wq_scale,
-        wk_scale=wk_scale,
-    )
+    bq = round_half_up(weights.bq / (x_scale * wq_scale))
+    bk = round_half_up(weights.bk / (x_scale * wk_scale))
+    return LayerOperands(codes, wq, wk, bq, bk), (x_scale, wq_scale, wk_scale)
+
+
+def head_inputs(x: Floats, weights: AttentionWeights, head: int) -> HeadInputs:
+    """Quantise a layer and cut out `head` (0 to 11)."""
+    _check_head(head)
+    layer, scales = quantise_layer(x, weights)
+    return HeadInputs(layer.x, layer.wq[head], layer.wk[head], layer.bq[head], layer.bk[head], *scales)
 
 
 def exact_scores(x: Floats, weights: AttentionWeights, head: int) -> NDArray[np.float64]:

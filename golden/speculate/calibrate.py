@@ -1,42 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A layer's operands and scales for a predictor, from its float input: quantised, and each head brought into range."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from config.array import NumberSystem
 from config.requantise import Multiplier
 from config.speculate import HeadSettings
 from golden.arith.requantise import requantise
-from golden.models.minilm import AttentionWeights, Floats, Int8, Int64, quantise_symmetric, round_half_up
+from golden.models.minilm import AttentionWeights, Floats, Int8, Int64, LayerOperands, quantise_layer
 from golden.speculate.array import dot
 from golden.speculate.compare import calibrate
 
 
-@dataclass(frozen=True)
-class LayerOperands:
-    """x: int8 [T, D]; wq, wk: int8 [H, dh, D]; bq, bk: int64 [H, dh], in units of the int8 sums."""
-
-    x: Int8
-    wq: Int8
-    wk: Int8
-    bq: Int64
-    bk: Int64
-
-
 def quantised(x: Floats, weights: AttentionWeights) -> LayerOperands:
     """All heads of a layer: X, W_Q and W_K symmetric per tensor, the biases in the units that follow."""
-    codes, x_scale = quantise_symmetric(x)
-    wq, wq_scale = quantise_symmetric(weights.wq)
-    wk, wk_scale = quantise_symmetric(weights.wk)
-    return LayerOperands(
-        x=codes,
-        wq=wq,
-        wk=wk,
-        bq=round_half_up(weights.bq / (x_scale * wq_scale)),
-        bk=round_half_up(weights.bk / (x_scale * wk_scale)),
-    )
+    return quantise_layer(x, weights)[0]
 
 
 def head_settings(operands: LayerOperands, system: NumberSystem, score_bits: int) -> tuple[HeadSettings, ...]:

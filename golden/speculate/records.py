@@ -7,21 +7,13 @@ Plan ─► records: per head, per row   KEYS KEYS … or COPY
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import require
+from config.speculate import Kind
 from golden.speculate.plan import Plan
-
-
-class Kind(IntEnum):
-    """What a record says."""
-
-    KEYS = 0
-    COPY = 1
-    LEADER = 2
 
 
 @dataclass(frozen=True)

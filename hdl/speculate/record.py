@@ -15,10 +15,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from config.speculate import SpeculationConfig
+from config.speculate import Kind, SpeculationConfig
 from hdl.cover import corner
 from hdl.shared import share
-from hdl.speculate.socket import Kind, record_layout, row_layout, settings_layout, token_shape
+from hdl.speculate.socket import record_layout, row_layout, settings_layout, token_shape
 
 
 def place_of(token: Value, window: int) -> Value:

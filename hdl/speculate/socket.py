@@ -12,7 +12,7 @@ from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out, Signature
 
 from config.requantise import MUL_BITS, SHIFT_BITS
-from config.speculate import MAX_SCORE_SHIFT, UNITY, SpeculationConfig
+from config.speculate import MAX_SCORE_SHIFT, UNITY, Kind, SpeculationConfig
 from hdl.speculate.lanes import lane_of
 
 
@@ -21,14 +21,6 @@ class Operand(enum.Enum, shape=1):
 
     K = 0
     Q = 1
-
-
-class Kind(enum.Enum, shape=2):
-    """What a record says."""
-
-    KEYS = 0
-    COPY = 1
-    LEADER = 2
 
 
 def token_shape(config: SpeculationConfig):

@@ -5,7 +5,8 @@ import gc
 import random
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Cat, Fragment, Shape, UnusedElaboratable, Value
@@ -14,8 +15,6 @@ from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
 from config.errors import Refusal
-
-CLOCK = 1e-6
 
 
 def patterns(columns: Iterable[Iterable[int]], widths: Iterable[int]) -> list[int]:
@@ -28,6 +27,32 @@ def patterns(columns: Iterable[Iterable[int]], widths: Iterable[int]) -> list[in
             low += width
         packed.append(number)
     return packed
+
+
+def run(dut: wiring.Component, bench: Callable[[Any], Awaitable[None]]) -> None:
+    """Runs a testbench beside a clocked component, until it ends."""
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+class Sink:
+    """Takes what a component offers on `stream`: `seen`, payloads as patterns. Fails if what is offered changes before
+    it is taken."""
+
+    def __init__(self, stream: Any) -> None:
+        self.seen: list[int] = []
+        self._ready, self._valid, self._payload = stream.ready, stream.valid, Value.cast(stream.payload)
+        self._held: int | None = None
+
+    def sample(self, context: Any) -> None:
+        """Look at the stream, once in each cycle, when everything is driven."""
+        ready, valid, payload = (context.get(signal) for signal in (self._ready, self._valid, self._payload))
+        assert self._held is None or (valid and payload == self._held), "the payload must be held until it is taken"
+        self._held = payload if valid and not ready else None
+        if valid and ready:
+            self.seen.append(payload)
 
 
 def evaluate(dut: wiring.Component, out: str = "o", **inputs: Iterable[int]) -> NDArray[np.int64]:
@@ -102,29 +127,21 @@ def stream_through(
     Noise is on the inputs while nothing is offered. Fails if what is offered changes before it is taken.
     """
     rng = random.Random(len(transfers))
-    inputs, output = Cat(dut.i.payload, *settings), Value.cast(dut.o.payload)
+    inputs, sink = Cat(dut.i.payload, *settings), Sink(dut.o)
     controls = Cat(inputs, dut.i.valid, dut.o.ready)
-    received: list[int] = []
 
     async def bench(context):
-        queue, offered, held = deque(transfers), False, None
+        queue, offered = deque(transfers), False
         for _ in range(4 * len(transfers) + 100 if idle or stall else len(transfers) + latency):
             offered = bool(queue) and (offered or not idle or rng.random() < 0.5)
             ready = not stall or rng.random() < 0.5
             shown = queue[0] if offered else rng.getrandbits(len(inputs))
             context.set(controls, shown | (offered | ready << 1) << len(inputs))
-            valid, result = context.get(dut.o.valid), context.get(output)
-            assert held is None or (valid and result == held), "the payload must be held until it is taken"
-            held = result if valid and not ready else None
-            if valid and ready:
-                received.append(result)
+            sink.sample(context)
             if offered and context.get(dut.i.ready):
                 queue.popleft()
                 offered = False
             await context.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(CLOCK)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return received
+    run(dut, bench)
+    return sink.seen

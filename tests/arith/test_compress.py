@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import wiring
-from amaranth.sim import Simulator
 
 from hdl.arith.compress import CarrySaveTree, SumTree, Word, cuts, levels, words_layout
 from tests.arith import simulate
@@ -29,10 +28,7 @@ def clocked(dut: wiring.Component, inputs: Sequence[int], enables: Sequence[int]
             await context.tick()
             seen.append(context.get(Value.cast(dut.o)))
 
-    simulator = Simulator(dut)
-    simulator.add_clock(simulate.CLOCK)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate.run(dut, bench)
     return seen
 
 

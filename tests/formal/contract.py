@@ -7,9 +7,11 @@ order kept                a transfer that the solver picks leaves behind just th
 payload held              valid and payload stay as they are until they are taken
 """
 
+from collections.abc import Mapping
+
 from amaranth.hdl import Assert, Module, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Member
 
 OWED_BITS = 4
 """Enough to count the results that can be owed at once in a small component."""
@@ -73,7 +75,42 @@ def inputs_of(component: wiring.Component) -> dict[str, Value]:
     return {"__".join(map(str, path)): Value.cast(port) for path, member, port in members if member.flow == wiring.In}
 
 
-class IndependenceClaim(wiring.Component):
+class Claim(wiring.Component):
+    """Drives every input of a component with what the solver likes; what is claimed is added by `claim` of those below.
+
+    Members are the inputs of `dut`, named as `inputs_of` does, and those in `free`, which the solver chooses as well.
+    """
+
+    def __init__(self, dut: wiring.Component, free: Mapping[str, Member] | None = None):
+        self._dut = dut
+        super().__init__({name: In(len(port)) for name, port in inputs_of(dut).items()} | dict(free or {}))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = self._dut
+        self._drive(m, self._dut)
+        self.claim(m, self._dut)
+        return m
+
+    def _drive(self, m: Module, dut: wiring.Component) -> None:
+        m.d.comb += [port.eq(getattr(self, name)) for name, port in inputs_of(dut).items()]
+
+    def claim(self, m: Module, dut: wiring.Component) -> None:
+        raise NotImplementedError
+
+
+class OfferClaim(Claim):
+    """What a component offers on its stream `name` stays as it is until it is taken, whatever comes in."""
+
+    def __init__(self, dut: wiring.Component, name: str = "o"):
+        self._name = name
+        super().__init__(dut)
+
+    def claim(self, m: Module, dut: wiring.Component) -> None:
+        m.d.comb += Assert(held(m, getattr(dut, self._name)))
+
+
+class IndependenceClaim(Claim):
     """The valid of stream `o` does not depend on its ready.
 
     Of two equal components with equal inputs, one is shown another `o.ready` in one cycle: in that cycle both offer a
@@ -81,18 +118,15 @@ class IndependenceClaim(wiring.Component):
     """
 
     def __init__(self, one: wiring.Component, other: wiring.Component):
-        self._one, self._other = one, other
-        super().__init__({**{name: In(len(port)) for name, port in inputs_of(one).items()}, "differs": In(1)})
+        self._other = other
+        super().__init__(one, {"differs": In(1)})
 
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules += [self._one, self._other]
+    def claim(self, m: Module, dut: wiring.Component) -> None:
+        m.submodules.other = other = self._other
+        self._drive(m, other)
         differed = Signal()
         m.d.sync += differed.eq(differed | self.differs)
-        for component in (self._one, self._other):
-            m.d.comb += [port.eq(getattr(self, name)) for name, port in inputs_of(component).items()]
         m.d.comb += [
-            self._other.o.ready.eq(self.o__ready ^ self.differs),
-            Assert(differed | (self._one.o.valid == self._other.o.valid)),
+            other.o.ready.eq(self.o__ready ^ self.differs),
+            Assert(differed | (dut.o.valid == other.o.valid)),
         ]
-        return m

@@ -33,27 +33,12 @@ def tiny(system: str, rows: int = 2, lanes: int = 1) -> ArrayConfig:
     return ArrayConfig(number_system(system, bits=4), rows=rows, lanes=lanes, depth=2, terms=2 * lanes)
 
 
-class Claim(wiring.Component):
-    """Drives every input of a component with what the solver likes; what is claimed is added by those below."""
+class Claim(contract.Claim):
+    """Of an array or a unit built as `config`; `picked` is free."""
 
     def __init__(self, dut: wiring.Component, config: ArrayConfig, latency: int = 0):
-        self._dut, self._config, self._latency = dut, config, latency
-        self._inputs = contract.inputs_of(dut)
-        super().__init__({**{name: In(len(port)) for name, port in self._inputs.items()}, "picked": In(1)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.dut = self._dut
-        m.d.comb += [port.eq(getattr(self, name)) for name, port in self._inputs.items()]
-        self.claim(m, self._dut)
-        return m
-
-
-class OfferClaim(Claim):
-    """A result that is offered stays until it is taken."""
-
-    def claim(self, m: Module, dut: wiring.Component) -> None:
-        m.d.comb += Assert(contract.held(m, dut.o))
+        self._config, self._latency = config, latency
+        super().__init__(dut, {"picked": In(1)})
 
 
 class Tile:
@@ -188,7 +173,7 @@ def looked_up(m: Module, code: Value, coding: Format, among: Sequence[int]) -> V
 @pytest.mark.parametrize("system", ["hlog", "aloc"])
 def test_offers_are_proved_to_stand_for_all_time(system: str, tmp_path: Path) -> None:
     config = tiny(system, lanes=2)
-    assert check(OfferClaim(DotUnit(config), config), folder=tmp_path, depth=2, induction=True)
+    assert check(contract.OfferClaim(DotUnit(config)), folder=tmp_path, depth=2, induction=True)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -269,7 +254,7 @@ def test_wrong_sums_are_refuted(faults: dict[str, Fault], tmp_path: Path) -> Non
 def test_offer_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     config = tiny("hlog")
     wrong = faulty(config, {"o__ready": lambda ready: Const(1)})
-    assert not check(OfferClaim(wrong, config), folder=tmp_path, depth=10, gates=True)
+    assert not check(contract.OfferClaim(wrong), folder=tmp_path, depth=10, gates=True)
 
 
 def test_deadlock_is_refuted(tmp_path: Path) -> None:

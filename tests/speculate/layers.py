@@ -4,15 +4,10 @@
 import numpy as np
 
 from config.requantise import Multiplier
-from config.speculate import HeadSettings, LapaSettings, Settings, SplsSettings
-from golden.models.encoder import layer_inputs
-from golden.models.minilm import attention_weights
-from golden.speculate.array import dot
-from golden.speculate.calibrate import head_settings, quantised
-from golden.speculate.compare import calibrate
-from sim.layer import Layer
-
-KINDS = {"spls": SplsSettings, "lapa": LapaSettings, "dense": Settings}
+from config.speculate import HeadSettings
+from golden.models.minilm import LayerOperands
+from golden.speculate.calibrate import head_settings
+from sim.layer import KINDS, Layer
 
 
 def operands(config, rng, tokens, attend=None):
@@ -30,15 +25,16 @@ def operands(config, rng, tokens, attend=None):
 
 
 def scales(config, given):
-    """A head's own multipliers: the largest sum becomes 140, beyond what 8 bits hold."""
-    found = []
-    for head in range(config.heads):
-        pair = []
-        for w, bias in ((given["wq"], given["bq"]), (given["wk"], given["bk"])):
-            fit = calibrate(dot(given["x"], w[head], config.array.system) + bias[head])
-            pair.append(Multiplier(min(fit.mul + fit.mul // 10, 65535), fit.shift))
-        found.append(HeadSettings(*pair, score_shift=7))
-    return tuple(found)
+    """A head's own multipliers: the largest sum becomes 140, beyond what 8 bits hold. The shift of scores is
+    not fitted to them: these may saturate as well."""
+    operands = LayerOperands(**{name: value for name, value in given.items() if name != "attend"})
+    fits = head_settings(operands, config.array.system, config.score_bits)
+    return tuple(HeadSettings(_beyond(fit.q), _beyond(fit.k), score_shift=7) for fit in fits)
+
+
+def _beyond(fit):
+    """A tenth more."""
+    return Multiplier(min(fit.mul + fit.mul // 10, 65535), fit.shift)
 
 
 def layer(config, seed, tokens, causal=False, attend=None, **chosen):
@@ -46,17 +42,3 @@ def layer(config, seed, tokens, causal=False, attend=None, **chosen):
     given = operands(config, np.random.default_rng(seed), tokens, attend)
     settings = KINDS[config.method](causal=causal, scales=scales(config, given), **chosen)
     return Layer(settings=settings, **given)
-
-
-def minilm(config, ids, number, heads=None, **chosen):
-    """A layer of MiniLM on a sentence's token ids; all of its heads, or the chosen ones."""
-    heads = list(range(config.heads)) if heads is None else heads
-    found = quantised(layer_inputs(ids)[number], attention_weights(number))
-    settings = head_settings(found, config.array.system, config.score_bits)
-    chosen["scales"] = tuple(settings[head] for head in heads)
-    return Layer(
-        x=found.x.astype(np.int64),
-        **{name: getattr(found, name)[heads].astype(np.int64) for name in ("wq", "wk", "bq", "bk")},
-        attend=np.ones(len(ids), bool),
-        settings=KINDS[config.method](**chosen),
-    )

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import Shape, Value
 from amaranth.lib import data
-from amaranth.sim import Simulator
 
-from config.speculate import SpeculationConfig
+from config.speculate import Kind, SpeculationConfig
 from golden.speculate.plan import Plan, assemble
-from golden.speculate.records import Kind, Record, records
+from golden.speculate.records import Record, records
 from hdl.speculate.socket import record_layout, row_layout
+from tests.arith import simulate
 
 
 def random_plan(
@@ -109,18 +109,16 @@ def recorded(dut: Any, layers: list[Layer], *, idle: float = 0, stall: float = 0
     queue = deque((index, beat) for index, one in enumerate(layers) for beat in one.beats)
     # Records that are there before a layer may start.
     before = [sum(len(one.expected) for one in layers[:index]) for index in range(len(layers) + 1)]
-    seen: list[int] = []
-    cycles = 0
+    sink, cycles = simulate.Sink(dut.o), 0
 
     async def bench(context: Any) -> None:
         nonlocal cycles
-        payload, output = Value.cast(dut.rows.payload), Value.cast(dut.o.payload)
-        offered, held, current = False, None, -1
-        while len(seen) < before[-1]:
+        payload = Value.cast(dut.rows.payload)
+        offered, current = False, -1
+        while len(sink.seen) < before[-1]:
             assert cycles < 20 * before[-1] + 500, "the recorder has come to a halt"
-            valid, result = context.get(dut.o.valid), context.get(output)
-            assert held is None or (valid and result == held), "the payload must be held until it is taken"
-            if queue and queue[0][0] != current and len(seen) + valid >= before[queue[0][0]]:
+            there = len(sink.seen) + context.get(dut.o.valid)
+            if queue and queue[0][0] != current and there >= before[queue[0][0]]:
                 current = queue[0][0]
                 context.set(dut.settings, layers[current].settings)
             may = bool(queue) and queue[0][0] == current
@@ -130,17 +128,12 @@ def recorded(dut: Any, layers: list[Layer], *, idle: float = 0, stall: float = 0
             context.set(payload, queue[0][1] if offered else noise)
             context.set(dut.rows.valid, offered)
             context.set(dut.o.ready, ready)
-            held = result if valid and not ready else None
-            if valid and ready:
-                seen.append(result)
+            sink.sample(context)
             if offered and context.get(dut.rows.ready):
                 queue.popleft()
                 offered = False
             await context.tick()
             cycles += 1
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return seen, cycles
+    simulate.run(dut, bench)
+    return sink.seen, cycles

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Assert, Const, Module, Value
+from amaranth.hdl import Const, Module, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
-from amaranth.sim import Simulator
+from amaranth.lib.wiring import Out
 
 from config.speculate import Settings, SpeculationConfig
 from golden.speculate import dense
 from hdl.speculate.dense import DenseSelection
 from hdl.speculate.record import Recorder
+from tests.arith import simulate
 from tests.formal import contract
 from tests.formal.prove import check
 from tests.planted import Planted
@@ -63,37 +63,28 @@ def run(dut: Any, stream: str, layers: list[tuple[int, Layer]], counts: list[int
     """What leaves `stream` in layers started behind each other, `counts` transfers each, and the cycles from start to
     the last transfer, summed. Checks `busy`, and that an offer stands."""
     rng = np.random.default_rng(len(layers))
-    seen: list[int] = []
-    cycles = 0
+    out = getattr(dut, stream)
+    sink, cycles = simulate.Sink(out), 0
 
     async def bench(context: Any) -> None:
         nonlocal cycles
-        out = getattr(dut, stream)
         for (attend, one), count in zip(layers, counts, strict=True):
             context.set(dut.settings, one.settings)
             context.set(dut.attend, attend)
-            held, target, started = None, len(seen) + count, False
+            target, started = len(sink.seen) + count, False
             assert not context.get(dut.busy)
-            while len(seen) < target:
+            while len(sink.seen) < target:
                 context.set(dut.start, not started)
                 started = True
-                ready = rng.random() >= stall
-                context.set(out.ready, ready)
-                valid, result = context.get(out.valid), context.get(Value.cast(out.payload))
-                assert held is None or (valid and result == held), "the payload must be held until it is taken"
-                held = result if valid and not ready else None
-                if valid and ready:
-                    seen.append(result)
+                context.set(out.ready, rng.random() >= stall)
+                sink.sample(context)
                 await context.tick()
                 cycles += 1
                 assert cycles < 20 * sum(counts) + 500, "nothing comes any more"
             assert not context.get(dut.busy)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return seen, cycles
+    simulate.run(dut, bench)
+    return sink.seen, cycles
 
 
 def layers_of(config: SpeculationConfig) -> list[tuple[int, Layer]]:
@@ -144,28 +135,12 @@ def test_wrong_rows_are_caught(faults: dict[str, Any]) -> None:
     assert seen != [beat for _, one in layers for beat in one.beats]
 
 
-class OfferClaim(wiring.Component):
-    """A beat that is offered stays until it is taken, whatever the settings do."""
-
-    def __init__(self, dut: wiring.Component):
-        self._dut = dut
-        self._inputs = contract.inputs_of(dut)
-        super().__init__({name: In(len(port)) for name, port in self._inputs.items()})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.dut = self._dut
-        m.d.comb += [port.eq(getattr(self, name)) for name, port in self._inputs.items()]
-        m.d.comb += Assert(contract.held(m, self._dut.rows))
-        return m
-
-
 @pytest.mark.formal
 def test_offers_are_proved_to_stand(tmp_path: Path) -> None:
-    assert check(OfferClaim(DenseSelection(config_of(2, 4))), folder=tmp_path, depth=10)
+    assert check(contract.OfferClaim(DenseSelection(config_of(2, 4)), "rows"), folder=tmp_path, depth=10)
 
 
 @pytest.mark.formal
 def test_offer_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     wrong = Planted(DenseSelection(config_of(2, 4)), rows__ready=lambda ready: Const(1))
-    assert not check(OfferClaim(wrong), folder=tmp_path, depth=10)
+    assert not check(contract.OfferClaim(wrong, "rows"), folder=tmp_path, depth=10)

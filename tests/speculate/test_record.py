@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from amaranth.hdl import Assert, Assume, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
 
 from config.speculate import SpeculationConfig
 from hdl.speculate import record
@@ -92,30 +91,7 @@ def test_one_beat_a_cycle(window: int, levels: int) -> None:
 # The contract of stream o
 
 
-class Claim(wiring.Component):
-    """Drives a recorder's rows with what the solver likes, under settings that it likes as well."""
-
-    def __init__(self, dut: wiring.Component):
-        self._dut = dut
-        self._inputs = contract.inputs_of(dut)
-        super().__init__({name: In(len(port)) for name, port in self._inputs.items()})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.dut = self._dut
-        m.d.comb += [port.eq(getattr(self, name)) for name, port in self._inputs.items()]
-        self.claim(m, self._dut)
-        return m
-
-
-class OfferClaim(Claim):
-    """A record that is offered stays until it is taken, whatever the rows are."""
-
-    def claim(self, m: Module, dut: wiring.Component) -> None:
-        m.d.comb += Assert(contract.held(m, dut.o))
-
-
-class FlowClaim(Claim):
+class FlowClaim(contract.Claim):
     """Layers of rows of a single beat, which come in order: each gives one record, and in the last head one more
     for its token. The layer's last record, and no other, is marked. Rows on offer never wait for more than `bound`
     cycles while nothing leaves."""
@@ -157,7 +133,7 @@ def tiny(window: int = 2) -> SpeculationConfig:
 @pytest.mark.formal
 @pytest.mark.parametrize("window", [1, 2])
 def test_offers_are_proved_to_stand(window: int, tmp_path: Path) -> None:
-    assert check(OfferClaim(Recorder(tiny(window))), folder=tmp_path, depth=10)
+    assert check(contract.OfferClaim(Recorder(tiny(window))), folder=tmp_path, depth=10)
 
 
 @pytest.mark.formal
@@ -259,4 +235,4 @@ def test_wrong_flow_is_refuted(name: str, tmp_path: Path) -> None:
 @pytest.mark.formal
 def test_offer_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     wrong = Planted(Recorder(tiny()), **WRONG["record not held"])
-    assert not check(OfferClaim(wrong), folder=tmp_path, depth=10)
+    assert not check(contract.OfferClaim(wrong), folder=tmp_path, depth=10)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from config.speculate import Kind
 from golden.speculate.plan import Plan, assemble
-from golden.speculate.records import Kind, Record, plan_of, records
+from golden.speculate.records import Record, plan_of, records
 from tests.arith.simulate import refusal_of
 from tests.speculate.plans import random_plan
 

@@ -9,8 +9,7 @@ import pytest
 from config import presets
 from config.errors import Refusal
 from config.speculate import METHODS, SpeculationConfig
-from golden.models import minilm
-from sim import dot, runner, speculation
+from sim import dot, minilm, runner, speculation
 from tests.speculate import layers
 
 CHOSEN = {
@@ -22,13 +21,6 @@ CHOSEN = {
     "lapa": [{"eta": (128, 128)}, {"eta": (40, 256)}, {"eta": (256, 0)}],
     "dense": [{}],
 }
-TEXT = (
-    "Return the indices of the elements that are non-zero, in a tuple of arrays, one for each dimension of the input, "
-    "containing the indices of the non-zero elements in that dimension. The values are always tested and returned in "
-    "row-major, C-style order. To group the indices by element, rather than dimension, use the function argwhere, "
-    "which returns a row for each non-zero element. When called on a zero-dimensional array or scalar, it is treated "
-    "as an array of one element, which is deprecated behaviour; use the function atleast_1d explicitly if wanted."
-)
 
 
 def adversarial(config, seed, **chosen):
@@ -88,10 +80,10 @@ def test_other_shapes(method, shape):
 def test_a_layer_of_minilm(method):
     """All heads of a layer, on a real sentence as long as the unit can take; the array must be busy."""
     config = presets.speculation("minilm")[method]
-    ids = minilm.tokens(TEXT, limit=200).ids[: config.tokens]
+    ids = minilm.token_ids(config)
     assert len(ids) == config.tokens
     chosen = {"spls": {"k": 45, "k_similarity": 13, "s": 100, "f": 8}, "lapa": {"eta": (128, 128)}}[method]
-    result, *_ = speculation.run(config, layers.minilm(config, ids, 2, **chosen))
+    result, *_ = speculation.run(config, minilm.layer(config, ids, 2, **chosen))
     assert result.busy_share >= 0.9
 
 
@@ -101,12 +93,12 @@ def test_a_layer_of_minilm(method):
 def test_every_layer_of_minilm(method, number):
     """All 72 heads, on half a sentence after the whole one, causal and not, with and without pauses."""
     config = presets.speculation("minilm")[method]
-    ids = minilm.tokens(TEXT, limit=200).ids[: config.tokens]
+    ids = minilm.token_ids(config)
     chosen = {"spls": {"k": 20, "k_similarity": 13, "s": 120, "f": 6}, "lapa": {"eta": (140, 100)}}[method]
     flows = list(dot.FLOWS.values())
     given = [
-        (layers.minilm(config, ids, number, **chosen), dot.FULL_SPEED),
-        (layers.minilm(config, ids[:61], number, causal=True, **chosen), flows[number % len(flows)]),
+        (minilm.layer(config, ids, number, **chosen), dot.FULL_SPEED),
+        (minilm.layer(config, ids[:61], number, causal=True, **chosen), flows[number % len(flows)]),
     ]
     whole, _ = speculation.run(config, given)
     assert whole.busy_share >= 0.9
@@ -116,10 +108,7 @@ def test_every_layer_of_minilm(method, number):
 @pytest.mark.parametrize("method", ["spls", "lapa"])
 def test_a_single_head_keeps_the_array_busy(method):
     """From the first beat of X to the last record, without a head before or after it that could fill the gaps."""
-    config = replace(presets.speculation("minilm")[method], heads=1)
-    ids = minilm.tokens(TEXT, limit=200).ids[: config.tokens]
-    chosen = {"spls": {"k": 45, "k_similarity": 13, "s": 100, "f": 1}, "lapa": {"eta": (128, 128)}}[method]
-    result, *_ = speculation.run(config, layers.minilm(config, ids, 2, heads=[0], **chosen))
+    result, *_ = speculation.run(*minilm.single_head(method))
     assert result.busy_share >= 0.9
 
 

@@ -4,9 +4,7 @@
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Assert, Const, Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.hdl import Const
 
 from config.speculate import SpeculationConfig
 from hdl.speculate.record import Recorder
@@ -34,25 +32,10 @@ def smallest(method: str) -> SpeculationConfig:
     )
 
 
-class RecordClaim(wiring.Component):
-    """A record that is offered stays as it is until it is taken, whatever comes in."""
-
-    def __init__(self, unit: wiring.Component):
-        self._unit, self._inputs = unit, contract.inputs_of(unit)
-        super().__init__({name: In(len(port)) for name, port in self._inputs.items()})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.unit = self._unit
-        m.d.comb += [port.eq(getattr(self, name)) for name, port in self._inputs.items()]
-        m.d.comb += Assert(contract.held(m, self._unit.o))
-        return m
-
-
 @pytest.mark.parametrize("method", ["spls", "lapa"])
 def test_records_are_proved_to_stand_for_all_time(method: str, tmp_path: Path) -> None:
     unit = SpeculationUnit(smallest(method))
-    assert check(RecordClaim(unit), folder=tmp_path, depth=2, induction=True)
+    assert check(contract.OfferClaim(unit), folder=tmp_path, depth=2, induction=True)
 
 
 @pytest.mark.parametrize("method", ["spls", "lapa"])
@@ -67,4 +50,4 @@ def test_a_record_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     """A unit that takes its sink for always ready; dense comes to its first record within a few cycles."""
     config = smallest("dense")
     wrong = Planted(SpeculationUnit(config), o__ready=lambda ready: Const(1))
-    assert not check(RecordClaim(wrong), folder=tmp_path, depth=14, gates=True)
+    assert not check(contract.OfferClaim(wrong), folder=tmp_path, depth=14, gates=True)

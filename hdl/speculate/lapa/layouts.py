@@ -36,34 +36,26 @@ def thresholds_layout(config: SpeculationConfig) -> data.ArrayLayout:
     return data.ArrayLayout(signed(config.sum_bits), config.rows)
 
 
+def _round_fields(config: SpeculationConfig) -> dict:
+    """Which key, of which round of which block; fields of `column_layout`."""
+    return {
+        "key": token_shape(config),
+        "block": range(config.blocks),
+        "round": range(config.rounds),
+        "slot": 1,
+        "first": 1,
+        "final": 1,
+    }
+
+
 def tag_layout(config: SpeculationConfig) -> data.StructLayout:
     """Which column; the fields of `column_layout` that say so."""
-    return data.StructLayout(
-        {
-            "key": token_shape(config),
-            "block": range(config.blocks),
-            "round": range(config.rounds),
-            "slot": 1,
-            "first": 1,
-            "final": 1,
-            "last": 1,
-        }
-    )
+    return data.StructLayout(_round_fields(config) | {"last": 1})
 
 
 def job_layout(config: SpeculationConfig) -> data.StructLayout:
     """A round of a block whose thresholds are known. `key`: its last; `whole`: no row drops any key."""
-    return data.StructLayout(
-        {
-            "key": token_shape(config),
-            "block": range(config.blocks),
-            "round": range(config.rounds),
-            "slot": 1,
-            "first": 1,
-            "final": 1,
-            "whole": 1,
-        }
-    )
+    return data.StructLayout(_round_fields(config) | {"whole": 1})
 
 
 def fetch_layout(config: SpeculationConfig) -> data.StructLayout:
