@@ -5,7 +5,8 @@
               ▼ old word                                                   │
     columns ─► register ─► old A ≥ threshold ? survives, old A + sum ─► register ─► word
 
-Even and odd keys are in two memories, so that a clip can read a slot while columns of its next round already come.
+Even and odd keys are in two memories, so that a clip can read two keys at once, or one while columns of the slot's next
+round already come.
 """
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
@@ -15,18 +16,18 @@ from amaranth.lib.wiring import In, Out
 from config.speculate import SpeculationConfig
 from hdl.shared import share
 from hdl.speculate.lapa.layouts import (
+    PARITIES,
     SLOTS,
     chosen,
     fence_layout,
     fetch_layout,
+    pair_layout,
     tag_layout,
     thresholds_layout,
     word_layout,
 )
 from hdl.speculate.socket import column_layout
 from hdl.store import Store
-
-PARITIES = 2
 
 
 class Judge(wiring.Component):
@@ -61,7 +62,9 @@ class Accumulator(wiring.Component):
     thresholds: In, per slot `thresholds_layout(config)`, of the round before.
     enable: Out, 1: `tag` (Out, `tag_layout(config)`) and `word` (Out, `word_layout(config)`) are those of a column;
     the word is written at the end of this cycle.
-    fetch: In, `fetch_layout(config)`; `fetched`: Out, that word in the next cycle. Columns wait for it.
+    fetch: In, `fetch_layout(config)`; `fetched`: Out, `pair_layout(config)`, in the next cycle: of the pair that the
+    key is of, the words that were asked for. Columns wait for it.
+    wanted: Out, per slot: in the cycle before, a column was there that must read the slot's sums.
     """
 
     def __init__(self, config: SpeculationConfig):
@@ -76,7 +79,8 @@ class Accumulator(wiring.Component):
                 "tag": Out(tag_layout(config)),
                 "word": Out(word_layout(config)),
                 "fetch": In(fetch_layout(config)),
-                "fetched": Out(word_layout(config)),
+                "fetched": Out(pair_layout(config)),
+                "wanted": Out(SLOTS),
             }
         )
 
@@ -91,19 +95,22 @@ class Accumulator(wiring.Component):
             m.d.sync += column.eq(self.columns.payload)
         self._admit(m)
         words = self._memories(m, fire, platform)
-        old = self._source(m, words, fire, self.columns.payload)
-        fetched = self._source(m, words, self.fetch.enable, self.fetch)
-        m.d.comb += self.fetched.eq(fetched)
-        self._add(m, entered, column, old, platform)
+        self._fetch(m, words)
+        self._add(m, entered, column, self._old(m, words, fire), platform)
         return m
 
     def _admit(self, m: Module) -> None:
         offered, fence, fetch = self.columns.payload, self.fence, self.fetch
         overtakes = chosen(fence.reading, offered.slot) & (offered.key < fence.key)
         overwrites = offered.first & chosen(fence.closed, offered.slot) & ~overtakes
-        same = Cat(fetch.slot, fetch.key[0]) == Cat(offered.slot, offered.key[0])
-        collides = ~offered.first & fetch.enable & same
+        collides = ~offered.first & fetch.enable & (fetch.slot == offered.slot) & self._touches(offered.key[0])
         m.d.comb += self.columns.ready.eq(~overwrites & ~collides & ~(offered.last & self.hold_last))
+        wants = self.columns.valid & ~offered.first
+        m.d.sync += self.wanted.eq(Cat(wants & (offered.slot == slot) for slot in range(SLOTS)))
+
+    def _touches(self, parity: Value | int) -> Value:
+        """Whether the fetch reads the memory of keys of this parity."""
+        return self.fetch.pair | (self.fetch.key[0] == parity)
 
     def _memories(self, m: Module, fire: Signal, platform) -> list[data.View]:
         """The memories, slot 0's for even and odd keys first; returns what they show."""
@@ -112,7 +119,7 @@ class Accumulator(wiring.Component):
             for parity in range(PARITIES):
                 memory = Store(self._config.tokens // PARITIES, word_layout(self._config))
                 m.submodules[f"sums{slot}_{parity}"] = share(memory, "lapa_sums", platform)
-                asked = fetch.enable & (fetch.slot == slot) & (fetch.key[0] == parity)
+                asked = fetch.enable & (fetch.slot == slot) & self._touches(parity)
                 comes = fire & ~offered.first & (offered.slot == slot) & (offered.key[0] == parity)
                 m.d.comb += [
                     memory.read.eq(asked | comes),
@@ -124,13 +131,20 @@ class Accumulator(wiring.Component):
                 words.append(memory.stored)
         return words
 
-    def _source(self, m: Module, words: list[data.View], enable, asked: data.View) -> data.View:
-        """The word that `asked` names with its slot and key, in the cycle after `enable`."""
-        source, word = Signal(range(len(words)), reset_less=True), Signal(word_layout(self._config))
-        with m.If(enable):
-            m.d.sync += source.eq(Cat(asked.key[0], asked.slot))
+    def _old(self, m: Module, words: list[data.View], fire: Signal) -> data.View:
+        """The word of a column, in the cycle after it fired."""
+        source, word = Signal(range(len(words)), reset_less=True), Signal(words[0].shape())
+        with m.If(fire):
+            m.d.sync += source.eq(Cat(self.columns.payload.key[0], self.columns.payload.slot))
         m.d.comb += word.eq(Array(map(Value.cast, words))[source])
         return word
+
+    def _fetch(self, m: Module, words: list[data.View]) -> None:
+        slot = Signal(reset_less=True)
+        with m.If(self.fetch.enable):
+            m.d.sync += slot.eq(self.fetch.slot)
+        for parity in range(PARITIES):
+            m.d.comb += self.fetched[parity].eq(chosen(words[parity::PARITIES], slot))
 
     def _add(self, m: Module, entered: Signal, column: data.View, old: data.View, platform) -> None:
         thresholds = Signal(thresholds_layout(self._config))

@@ -80,6 +80,7 @@ class LapaSelection(wiring.Component):
             accumulate.thresholds.eq(clip.thresholds),
             accumulate.fetch.eq(clip.fetch),
             clip.fetched.eq(accumulate.fetched),
+            clip.wanted.eq(accumulate.wanted),
             masks.settings.eq(self.settings),
             clip.mask_free.eq(masks.free),
             clip.buffer.eq(masks.buffer),
