@@ -73,8 +73,8 @@ class LapaSelection(wiring.Component):
         wiring.connect(m, masks.rows, wiring.flipped(self.rows))
         m.d.comb += [
             threshold.settings.eq(self.settings),
-            threshold.enable.eq(accumulate.enable),
-            threshold.tag.eq(accumulate.tag),
+            threshold.coming.eq(accumulate.coming),
+            threshold.arriving.eq(accumulate.arriving),
             threshold.word.eq(accumulate.word),
             clip.limits.eq(threshold.thresholds),
             accumulate.thresholds.eq(clip.thresholds),
