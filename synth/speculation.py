@@ -27,7 +27,7 @@ PARTS = {
     "top-k": ("spls_topk", "spls_counts", "spls_keeper"),
     "similarity": ("spls_similar", "spls_distance"),
     "queue": ("spls_queue",),
-    "sums": ("lapa_accumulate",),
+    "sums": ("lapa_accumulate", "lapa_sum_row"),
     "threshold unit": ("lapa_measure", "lapa_row_threshold"),
     "clip": ("lapa_clip",),
     "lists": ("lapa_lists",),

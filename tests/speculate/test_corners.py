@@ -21,7 +21,7 @@ CORNERS = {
     | {"score_saturated", "ring_full", "leader_copied", "all_heads_agree"},
     "lapa": BOTH
     | {"walk_skipped", "nothing_dropped", "all_but_one_dropped", "constant_row", "list_chased", "lone_block"}
-    | {"rounds_left_out"},
+    | {"rounds_left_out", "pair_walked"},
 }
 LAYERS = 48
 

@@ -4,8 +4,10 @@
               ┌────── sums of slot 0, slot 1: a word per key ◄─────────────┐
               ▼ old word                                                   │
     columns ─► register ─► old A ≥ threshold ? survives, old A + sum ─► register ─► word
+                           └──────────────── a SumRow each ────────────────┘
 
-Even and odd keys are in two memories, so that a clip can read a slot while columns of its next round already come.
+Even and odd keys are in two memories, so that a clip can read two keys at once, or one while columns of the slot's next
+round already come.
 """
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
@@ -15,10 +17,12 @@ from amaranth.lib.wiring import In, Out
 from config.speculate import SpeculationConfig
 from hdl.shared import share
 from hdl.speculate.lapa.layouts import (
+    PARITIES,
     SLOTS,
     chosen,
     fence_layout,
     fetch_layout,
+    pair_layout,
     tag_layout,
     thresholds_layout,
     word_layout,
@@ -26,7 +30,8 @@ from hdl.speculate.lapa.layouts import (
 from hdl.speculate.socket import column_layout
 from hdl.store import Store
 
-PARITIES = 2
+WHICH = data.StructLayout({"first": 1, "slot": 1, "odd": 1, "fetched": 1})
+"""Of a column: its round is the first, its slot, its key is odd; and the slot of the fetch."""
 
 
 class Judge(wiring.Component):
@@ -46,6 +51,65 @@ class Judge(wiring.Component):
         return m
 
 
+class SumRow(wiring.Component):
+    """A row of the words: adds, judges, and says what the memories show. 2 cycles from column to word.
+
+    It keeps copies of what chooses among memories, so that no net has to drive the logic of all rows.
+
+    Parameters
+    ----------
+    config: `config.speculate.SpeculationConfig`.
+
+    Members
+    -------
+    olds: In, the row's words in the memories, slot 0's for even and odd keys first.
+    which: In, `WHICH`: the column that comes, and what is fetched; in the next cycle, `olds` are those words.
+    entered: In, 1: in the cycle before, a column came. `sum`, signed, `valid`: In, of it.
+    thresholds: In, per slot.
+    word: Out, of the column, in the cycle after `entered`. `fetched`: Out, of an even and an odd key.
+    """
+
+    def __init__(self, config: SpeculationConfig):
+        self._config = config
+        self._word = word_layout(config).elem_shape
+        super().__init__(
+            {
+                "olds": In(data.ArrayLayout(self._word, SLOTS * PARITIES)),
+                "which": In(WHICH),
+                "entered": In(1),
+                "sum": In(signed(config.sum_bits)),
+                "valid": In(1),
+                "thresholds": In(data.ArrayLayout(signed(config.sum_bits), SLOTS)),
+                "word": Out(self._word),
+                "fetched": Out(data.ArrayLayout(self._word, PARITIES)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        which, word = Signal(WHICH, reset_less=True), Signal(self._word, reset_less=True)
+        old = Signal(self._word)
+        m.d.sync += which.eq(self.which)
+        m.submodules.judge = judge = Judge(self._config.sum_bits)
+        m.d.comb += [
+            old.eq(Array(map(Value.cast, self.olds))[Cat(which.odd, which.slot)]),
+            judge.survives.eq(old.survives),
+            judge.a.eq(old.a),
+            judge.threshold.eq(chosen(self.thresholds, which.slot).as_signed()),
+            self.word.eq(word),
+        ]
+        with m.If(self.entered):
+            # Cannot overflow: the upper slices of a key alone are a key, so their sum is a score as well.
+            m.d.sync += [
+                word.survives.eq(Mux(which.first, self.valid, judge.kept)),
+                word.a.eq(Mux(which.first, 0, old.a) + self.sum),
+            ]
+        for parity in range(PARITIES):
+            pair = [self.olds[slot * PARITIES + parity] for slot in range(SLOTS)]
+            m.d.comb += self.fetched[parity].eq(chosen(pair, which.fetched))
+        return m
+
+
 class Accumulator(wiring.Component):
     """Takes columns, one a cycle, and keeps their sums; 2 cycles from column to word.
 
@@ -60,8 +124,11 @@ class Accumulator(wiring.Component):
     fence: In, `fence_layout(config)`: which first columns may not come yet.
     thresholds: In, per slot `thresholds_layout(config)`, of the round before.
     enable: Out, 1: `tag` (Out, `tag_layout(config)`) and `word` (Out, `word_layout(config)`) are those of a column;
-    the word is written at the end of this cycle.
-    fetch: In, `fetch_layout(config)`; `fetched`: Out, that word in the next cycle. Columns wait for it.
+    the word is written at the end of this cycle. `coming`: Out, 1, and `arriving`: Out, `tag_layout(config)`: `enable`
+    and `tag` of the next cycle.
+    fetch: In, `fetch_layout(config)`; `fetched`: Out, `pair_layout(config)`, in the next cycle: of the pair that the
+    key is of, the words that were asked for. Columns wait for it.
+    wanted: Out, per slot: in the cycle before, a column was there that must read the slot's sums.
     """
 
     def __init__(self, config: SpeculationConfig):
@@ -75,8 +142,11 @@ class Accumulator(wiring.Component):
                 "enable": Out(1),
                 "tag": Out(tag_layout(config)),
                 "word": Out(word_layout(config)),
+                "coming": Out(1),
+                "arriving": Out(tag_layout(config)),
                 "fetch": In(fetch_layout(config)),
-                "fetched": Out(word_layout(config)),
+                "fetched": Out(pair_layout(config)),
+                "wanted": Out(SLOTS),
             }
         )
 
@@ -86,24 +156,27 @@ class Accumulator(wiring.Component):
         entered, enable = Signal(), Signal()
         fire = Signal()
         m.d.comb += [fire.eq(self.columns.valid & self.columns.ready), self.enable.eq(enable)]
+        m.d.comb += [self.coming.eq(entered), *(self.arriving[name].eq(column[name]) for name, _ in self.tag.shape())]
         m.d.sync += [entered.eq(fire), enable.eq(entered)]
         with m.If(fire):
             m.d.sync += column.eq(self.columns.payload)
         self._admit(m)
         words = self._memories(m, fire, platform)
-        old = self._source(m, words, fire, self.columns.payload)
-        fetched = self._source(m, words, self.fetch.enable, self.fetch)
-        m.d.comb += self.fetched.eq(fetched)
-        self._add(m, entered, column, old, platform)
+        self._add(m, entered, column, words, platform)
         return m
 
     def _admit(self, m: Module) -> None:
         offered, fence, fetch = self.columns.payload, self.fence, self.fetch
         overtakes = chosen(fence.reading, offered.slot) & (offered.key < fence.key)
         overwrites = offered.first & chosen(fence.closed, offered.slot) & ~overtakes
-        same = Cat(fetch.slot, fetch.key[0]) == Cat(offered.slot, offered.key[0])
-        collides = ~offered.first & fetch.enable & same
+        collides = ~offered.first & fetch.enable & (fetch.slot == offered.slot) & self._touches(offered.key[0])
         m.d.comb += self.columns.ready.eq(~overwrites & ~collides & ~(offered.last & self.hold_last))
+        wants = self.columns.valid & ~offered.first
+        m.d.sync += self.wanted.eq(Cat(wants & (offered.slot == slot) for slot in range(SLOTS)))
+
+    def _touches(self, parity: Value | int) -> Value:
+        """Whether the fetch reads the memory of keys of this parity."""
+        return self.fetch.pair | (self.fetch.key[0] == parity)
 
     def _memories(self, m: Module, fire: Signal, platform) -> list[data.View]:
         """The memories, slot 0's for even and odd keys first; returns what they show."""
@@ -112,7 +185,7 @@ class Accumulator(wiring.Component):
             for parity in range(PARITIES):
                 memory = Store(self._config.tokens // PARITIES, word_layout(self._config))
                 m.submodules[f"sums{slot}_{parity}"] = share(memory, "lapa_sums", platform)
-                asked = fetch.enable & (fetch.slot == slot) & (fetch.key[0] == parity)
+                asked = fetch.enable & (fetch.slot == slot) & self._touches(parity)
                 comes = fire & ~offered.first & (offered.slot == slot) & (offered.key[0] == parity)
                 m.d.comb += [
                     memory.read.eq(asked | comes),
@@ -124,34 +197,25 @@ class Accumulator(wiring.Component):
                 words.append(memory.stored)
         return words
 
-    def _source(self, m: Module, words: list[data.View], enable, asked: data.View) -> data.View:
-        """The word that `asked` names with its slot and key, in the cycle after `enable`."""
-        source, word = Signal(range(len(words)), reset_less=True), Signal(word_layout(self._config))
-        with m.If(enable):
-            m.d.sync += source.eq(Cat(asked.key[0], asked.slot))
-        m.d.comb += word.eq(Array(map(Value.cast, words))[source])
-        return word
-
-    def _add(self, m: Module, entered: Signal, column: data.View, old: data.View, platform) -> None:
-        thresholds = Signal(thresholds_layout(self._config))
-        m.d.comb += thresholds.eq(chosen(self.thresholds, column.slot))
-        word = Signal(word_layout(self._config), reset_less=True)
+    def _add(self, m: Module, entered: Signal, column: data.View, words: list[data.View], platform) -> None:
+        offered = self.columns.payload
         tag = Signal(tag_layout(self._config), reset_less=True)
-        m.d.comb += [self.word.eq(word), self.tag.eq(tag)]
-        kept = []
-        for row in range(self._config.rows):
-            judge = Judge(self._config.sum_bits)
-            m.submodules[f"judge{row}"] = share(judge, "lapa_judge", platform)
-            m.d.comb += [
-                judge.survives.eq(old[row].survives),
-                judge.a.eq(old[row].a),
-                judge.threshold.eq(thresholds[row]),
-            ]
-            kept.append(judge.kept)
-        survives = Mux(column.first, column.valid, Cat(kept))
+        m.d.comb += self.tag.eq(tag)
         with m.If(entered):
-            m.d.sync += [tag[name].eq(column[name]) for name, _ in tag.shape()]
-            for row in range(self._config.rows):
-                # Cannot overflow: the upper slices of a key alone are a key, so their sum is a score as well.
-                before = Mux(column.first, 0, old[row].a)
-                m.d.sync += [word[row].survives.eq(survives[row]), word[row].a.eq(before + column["sum"][row])]
+            m.d.sync += tag.eq(self.arriving)
+        for i in range(self._config.rows):
+            row = SumRow(self._config)
+            m.submodules[f"row{i}"] = share(row, "lapa_sum_row", platform)
+            m.d.comb += [
+                row.which.first.eq(offered.first),
+                row.which.slot.eq(offered.slot),
+                row.which.odd.eq(offered.key[0]),
+                row.which.fetched.eq(self.fetch.slot),
+                row.entered.eq(entered),
+                row.sum.eq(column["sum"][i]),
+                row.valid.eq(column.valid[i]),
+                self.word[i].eq(row.word),
+                *(old.eq(word[i]) for old, word in zip(row.olds, words, strict=True)),
+                *(row.thresholds[slot].eq(self.thresholds[slot][i]) for slot in range(SLOTS)),
+                *(self.fetched[parity][i].eq(row.fetched[parity]) for parity in range(PARITIES)),
+            ]

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clip: walks the keys that a round visited, once its thresholds are known, and says which rows keep them.
 
-    job ─► walk ─► list ─► key ─► sums ─► A ≥ threshold ? ─► kept ─► verdict
-          (count)  (read) │reg│  (read)       │reg│
+    job ─► walk ─► list ─► key ─► sums of a pair ─► A ≥ threshold ? ─► kept ─► verdict
+          (count)  (read) │reg│      (read)         A ≥ threshold ?    │reg│
 
-A job for which nothing is dropped and that is not a block's last needs no walk.
+A job for which nothing is dropped and that is not a block's last needs no walk. A walk of all keys whose list the next
+round waits for takes two keys a cycle: the round may be half as long as the walk.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -16,25 +17,26 @@ from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.lapa.accumulate import Judge
 from hdl.speculate.lapa.layouts import (
+    PARITIES,
     SLOTS,
     block_layout,
     chosen,
-    count_shape,
     entry_layout,
     fetch_layout,
     job_layout,
     list_shape,
     opening_layout,
+    pair_layout,
     span_layout,
     thresholds_layout,
     verdict_layout,
-    word_layout,
 )
 from hdl.speculate.socket import token_shape
 
 
 class Clip(wiring.Component):
-    """One key a cycle, without a pause between jobs; 4 cycles from a job to its first verdict.
+    """One key a cycle, or an even one and the odd one behind it, where keys 0 to n - 1 are walked to make a list and no
+    column wants the same slot's sums; without a pause between jobs; 4 cycles from a job to its first verdict.
 
     Parameters
     ----------
@@ -47,7 +49,8 @@ class Clip(wiring.Component):
     spans: In, per slot `span_layout(config)`: the keys visited; of no concern in a block's first round.
     opening: Out, `opening_layout(config)`: as a job is taken that is not a block's last.
     entry: Out, `entry_layout(config)`; `listed`: In, the key that is there, from the next cycle on.
-    fetch: Out, `fetch_layout(config)`; `fetched`: In, that word in the next cycle.
+    wanted: In, per slot: columns that must read its sums come.
+    fetch: Out, `fetch_layout(config)`; `fetched`: In, `pair_layout(config)`, in the next cycle: what was asked for.
     reading: Out, per slot: `key` (Out) is being fetched for the block's last round, smaller ones were before.
     done: Out, per slot: in this cycle, the last of them is.
     mask_free: In, 1, and `buffer`: In: where a mask can go. `mask`: Out, `block_layout(config)`: it is taken for this
@@ -58,7 +61,7 @@ class Clip(wiring.Component):
     def __init__(self, config: SpeculationConfig):
         self._config = config
         self._walk = {"slot": 1, "final": 1, "buffer": 1, "whole": 1, "number": list_shape(config)}
-        self._tag = data.StructLayout(self._walk | {"last": 1})
+        self._tag = data.StructLayout(self._walk | {"pair": 1, "last": 1})
         super().__init__(
             {
                 "job": In(stream.Signature(job_layout(config))),
@@ -68,8 +71,9 @@ class Clip(wiring.Component):
                 "opening": Out(opening_layout(config)),
                 "entry": Out(entry_layout(config)),
                 "listed": In(token_shape(config)),
+                "wanted": In(SLOTS),
                 "fetch": Out(fetch_layout(config)),
-                "fetched": In(word_layout(config)),
+                "fetched": In(pair_layout(config)),
                 "reading": Out(SLOTS),
                 "key": Out(token_shape(config)),
                 "done": Out(SLOTS),
@@ -89,10 +93,10 @@ class Clip(wiring.Component):
         under_way = [(walking, walk), *zip(valids[:3], tags[:3], strict=True)]
         flight = Cat(Cat(valid & (tag.slot == slot) for valid, tag in under_way).any() for slot in range(SLOTS))
         place = Signal(token_shape(self._config), reset_less=True)
-        end = self._start(m, walking, walk, place, flight, platform)
+        pair, end = self._start(m, walking, walk, place, flight, platform)
         m.d.sync += valids.eq(Cat(walking, valids))
         with m.If(walking):
-            m.d.sync += [tags[0].eq(Cat(walk, end))]
+            m.d.sync += tags[0].eq(Cat(walk, pair, end))
         for valid, tag, following in zip(valids, tags, tags[1:], strict=False):
             with m.If(valid):
                 m.d.sync += following.eq(tag)
@@ -100,11 +104,12 @@ class Clip(wiring.Component):
         self._judge(m, valids, tags, platform)
         return m
 
-    def _start(self, m: Module, walking: Signal, walk: data.View, place: Signal, flight: Value, platform) -> Value:
-        """Takes jobs; returns whether `place` is the walk's last."""
+    def _start(self, m: Module, walking: Signal, walk: data.View, place: Signal, flight: Value, platform):
+        """Takes jobs; returns whether the place behind `place` is walked with it, and whether that ends the walk."""
         job, span = self.job.payload, data.View(span_layout(self._config), chosen(self.spans, self.job.payload.slot))
-        count = Signal(count_shape(self._config), reset_less=True)
-        end = place + 1 == count
+        last = Signal(place.shape(), reset_less=True)
+        pair = walk.whole & ~walk.final & ~place[0] & (place != last) & ~chosen(self.wanted, walk.slot)
+        end = (place[1:] == last[1:]) & (pair | (place[0] == last[0]))
         skips, fire = Signal(), Signal()
         free = (~walking | end) & (~job.final | self.mask_free)
         m.d.comb += [
@@ -114,12 +119,12 @@ class Clip(wiring.Component):
             fire.eq(self.job.valid & self.job.ready),
         ]
         with m.If(walking):
-            m.d.sync += [place.eq(place + 1), walking.eq(~end)]
+            m.d.sync += [place.eq(place + 1 + pair), walking.eq(~end)]
         with m.If(fire & ~skips):
             m.d.sync += [
                 walking.eq(1),
                 place.eq(0),
-                count.eq(Mux(job.first, job.key + 1, span.count)),
+                last.eq(Mux(job.first, job.key, span.count - 1)),
                 walk.slot.eq(job.slot),
                 walk.final.eq(job.final),
                 walk.buffer.eq(self.buffer),
@@ -134,7 +139,8 @@ class Clip(wiring.Component):
         self._announce(m, fire, skips)
         corner(m, platform, "walk_skipped", fire & skips)
         corner(m, platform, "nothing_dropped", fire & job.whole & job.final)
-        return end
+        corner(m, platform, "pair_walked", walking & pair)
+        return pair, end
 
     def _announce(self, m: Module, fire: Signal, skips: Signal) -> None:
         """Tells the lists and the masks which job was taken."""
@@ -171,6 +177,7 @@ class Clip(wiring.Component):
             self.fetch.enable.eq(fetching),
             self.fetch.slot.eq(tag.slot),
             self.fetch.key.eq(key),
+            self.fetch.pair.eq(tag.pair),
             self.key.eq(key),
             self.reading.eq(Cat(fetching & tag.final & (tag.slot == slot) for slot in range(SLOTS))),
             self.done.eq(self.reading & tag.last.replicate(SLOTS)),
@@ -181,19 +188,21 @@ class Clip(wiring.Component):
         keys = [Signal(self.key.shape(), name=f"key{i}", reset_less=True) for i in (3, 4)]
         with m.If(fetching):
             m.d.sync += keys[0].eq(self.key)
-        word, thresholds = self.fetched, Signal(self.limits.shape())
+        thresholds = Signal(self.limits.shape())
         m.d.comb += thresholds.eq(chosen(self.thresholds, tags[2].slot))
-        kept = Signal(self._config.rows, reset_less=True)
-        for row in range(self._config.rows):
-            judge = Judge(self._config.sum_bits)
-            m.submodules[f"judge{row}"] = share(judge, "lapa_judge", platform)
-            m.d.comb += [
-                judge.survives.eq(word[row].survives),
-                judge.a.eq(word[row].a),
-                judge.threshold.eq(thresholds[row]),
-            ]
-            with m.If(comparing):
-                m.d.sync += kept[row].eq(judge.kept)
+        kept = [Signal(self._config.rows, name=f"kept{parity}", reset_less=True) for parity in range(PARITIES)]
+        asked = [tags[2].pair | ~keys[0][0], tags[2].pair | keys[0][0]]
+        for parity, word in enumerate(self.fetched):
+            for row in range(self._config.rows):
+                judge = Judge(self._config.sum_bits)
+                m.submodules[f"judge{row}_{parity}"] = share(judge, "lapa_judge", platform)
+                m.d.comb += [
+                    judge.survives.eq(word[row].survives),
+                    judge.a.eq(word[row].a),
+                    judge.threshold.eq(thresholds[row]),
+                ]
+                with m.If(comparing):
+                    m.d.sync += kept[parity][row].eq(judge.kept & asked[parity])
         with m.If(comparing):
             m.d.sync += keys[1].eq(keys[0])
         m.d.comb += [
@@ -202,6 +211,8 @@ class Clip(wiring.Component):
             verdict.slot.eq(tags[3].slot),
             verdict.buffer.eq(tags[3].buffer),
             verdict.key.eq(keys[1]),
-            verdict.kept.eq(kept),
+            # Of the key that was not asked for, no row keeps any.
+            verdict.kept.eq(kept[0] | kept[1]),
+            verdict.found.eq(Cat(of_parity.any() for of_parity in kept)),
             verdict.last.eq(tags[3].last),
         ]

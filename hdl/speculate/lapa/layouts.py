@@ -10,6 +10,9 @@ from hdl.speculate.socket import token_shape
 SLOTS = 2
 """Blocks that are under way at a time."""
 
+PARITIES = 2
+"""Even keys and odd keys are kept apart, so that one of each can be read at a time."""
+
 
 def chosen(pair, which: Value) -> Value:
     """The one of two that `which` names, as bits."""
@@ -59,8 +62,13 @@ def job_layout(config: SpeculationConfig) -> data.StructLayout:
 
 
 def fetch_layout(config: SpeculationConfig) -> data.StructLayout:
-    """A word that is asked for."""
-    return data.StructLayout({"enable": 1, "slot": 1, "key": token_shape(config)})
+    """A word that is asked for. `pair`: `key` is even, and the one behind it is asked for as well."""
+    return data.StructLayout({"enable": 1, "slot": 1, "key": token_shape(config), "pair": 1})
+
+
+def pair_layout(config: SpeculationConfig) -> data.ArrayLayout:
+    """The words of an even key and of the odd one behind it."""
+    return data.ArrayLayout(word_layout(config), PARITIES)
 
 
 def fence_layout(config: SpeculationConfig) -> data.StructLayout:
@@ -89,8 +97,10 @@ def entry_layout(config: SpeculationConfig) -> data.StructLayout:
 
 
 def verdict_layout(config: SpeculationConfig) -> data.StructLayout:
-    """What was decided of a key. `kept`: by which rows; `last`: last key of its block and round. `list`, `mask`: it
-    goes into the list of `slot`, or into mask `buffer`."""
+    """What was decided of a key, or of an even key and the odd one behind it. `last`: no more of their block and round
+    follow. `mask`: `key`, kept by the rows in `kept`, goes into mask `buffer`. `list`: those go into the list of `slot`
+    that are `found`, some row keeps them: bit 0 stands for the even one of the pair that `key` is of, bit 1 for the
+    odd one."""
     return data.StructLayout(
         {
             "list": 1,
@@ -99,6 +109,7 @@ def verdict_layout(config: SpeculationConfig) -> data.StructLayout:
             "buffer": 1,
             "key": token_shape(config),
             "kept": config.rows,
+            "found": PARITIES,
             "last": 1,
         }
     )

@@ -4,13 +4,14 @@
     found ──► list of slot 0 made by round 0, round 1 ─┬─► walked by the next clip
               list of slot 1 made by round 0, round 1 ─┴─► visit, once per slice of the head's width
 
-A list is sent while it still grows. It is read in two places at once only for different rounds, which are different
-memories: a clip walks a list after the columns that were visited for it.
+Even and odd places of a list are in two memories, so that two keys that are found together are written together. A list
+is sent while it still grows. It is read in two places at once only for different rounds, which are different memories:
+a clip walks a list after the columns that were visited for it.
 """
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +20,7 @@ from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.shared import share
 from hdl.speculate.lapa.layouts import (
+    PARITIES,
     SLOTS,
     chosen,
     entry_layout,
@@ -127,8 +129,9 @@ class Lists(wiring.Component):
     Members
     -------
     opening: In, `opening_layout(config)`. A slot is opened only after all of its keys before were taken and answered.
-    verdict: In, `verdict_layout(config)`: those with `list` set go into the list that was opened last for their slot:
-    `key`, if any row kept it. One is always kept, as a row's maximum is, and a round without any survivor is no walk.
+    verdict: In, `verdict_layout(config)`: those with `list` set go into the list that was opened last for their slot,
+    no, one or two keys of each. One of a walk is always found, as a row's maximum is kept, and a round without any
+    survivor is no walk.
     spans: Out, per slot `span_layout(config)`.
     entry: In, `entry_layout(config)`, read by a clip; `key`: Out, what is there, from the next cycle on.
     visit: Out, stream of `visit_layout(config)`: the lists in the order in which they were opened.
@@ -157,14 +160,14 @@ class Lists(wiring.Component):
             visits.slot.eq(self.opening.slot),
             visits.spans.eq(self.spans),
         ]
-        stores = [self._follow(m, slot) for slot in range(SLOTS)]
-        self._memories(m, visits, stores, platform)
+        for slot in range(SLOTS):
+            self._follow(m, slot)
+        self._memories(m, visits, platform)
         return m
 
-    def _follow(self, m: Module, slot: int) -> Signal:
-        """What becomes of a slot's span; returns whether a key is stored behind its last one."""
+    def _follow(self, m: Module, slot: int) -> None:
+        """What becomes of a slot's span."""
         opening, verdict = self.opening, self.verdict
-        store = Signal(name=f"store{slot}")
         fields = {name: field.shape for name, field in self.spans[slot].shape()}
         span = SimpleNamespace(
             **{name: Signal(shape, name=f"{name}{slot}", reset_less=True) for name, shape in fields.items()}
@@ -176,32 +179,42 @@ class Lists(wiring.Component):
             with m.Elif(opening.first):
                 m.d.sync += [span.whole.eq(1), span.count.eq(opening.key + 1), span.complete.eq(1)]
         with m.If(verdict["list"] & (verdict.slot == slot)):
-            m.d.comb += store.eq(verdict.kept.any())
-            with m.If(store):
-                m.d.sync += span.count.eq(span.count + 1)
+            m.d.sync += span.count.eq(span.count + verdict.found[0] + verdict.found[1])
             with m.If(verdict.last):
                 m.d.sync += span.complete.eq(1)
-        return store
 
-    def _memories(self, m: Module, visits: Visits, stores: list[Signal], platform) -> None:
+    def _memories(self, m: Module, visits: Visits, platform) -> None:
         numbers = self._config.rounds - 1
         keys = []
         for slot in range(SLOTS):
             for number in range(numbers):
-                memory = Store(self._config.tokens, token_shape(self._config))
-                m.submodules[f"list{slot}_{number}"] = share(memory, "lapa_list", platform)
-                walks, sends = (e.enable & (e.slot == slot) & (e.number == number) for e in (self.entry, visits.entry))
-                m.d.comb += [
-                    memory.read.eq(walks | sends),
-                    memory.read_at.eq(Mux(walks, self.entry.place, visits.entry.place)),
-                    memory.write.eq(stores[slot] & (self.spans[slot].number == number)),
-                    memory.write_at.eq(self.spans[slot].count),
-                    memory.word.eq(self.verdict.key),
-                ]
-                keys.append(memory.stored)
+                for parity in range(PARITIES):
+                    memory = Store(self._config.tokens // PARITIES, token_shape(self._config))
+                    m.submodules[f"list{slot}_{number}_{parity}"] = share(memory, "lapa_list", platform)
+                    walks, sends = (
+                        e.enable & (e.slot == slot) & (e.number == number) & (e.place[0] == parity)
+                        for e in (self.entry, visits.entry)
+                    )
+                    m.d.comb += [
+                        memory.read.eq(walks | sends),
+                        memory.read_at.eq(Mux(walks, self.entry.place[1:], visits.entry.place[1:])),
+                    ]
+                    self._write(m, memory, slot, number, parity)
+                    keys.append(memory.stored)
         for entry, key in ((self.entry, self.key), (visits.entry, visits.key)):
             # From which memory stays known until another one is read.
             source = Signal(range(len(keys)), reset_less=True)
             with m.If(entry.enable):
-                m.d.sync += source.eq(entry.slot * Const(numbers) + entry.number)
+                m.d.sync += source.eq(Cat(entry.place[0], entry.slot * Const(numbers) + entry.number))
             m.d.comb += key.eq(Array(keys)[source])
+
+    def _write(self, m: Module, memory: Store, slot: int, number: int, parity: int) -> None:
+        """Of the keys found, the one whose place has this parity: the first one's place is the count."""
+        verdict, span = self.verdict, self.spans[slot]
+        found, first = verdict.found, span.count[0] == parity
+        comes = verdict["list"] & (verdict.slot == slot) & (span.number == number)
+        m.d.comb += [
+            memory.write.eq(comes & Mux(first, found.any(), found.all())),
+            memory.write_at.eq(span.count[1:] + (~first & span.count[0])),
+            memory.word.eq(Cat(~(first & found[0]), verdict.key[1:])),
+        ]

@@ -73,13 +73,14 @@ class LapaSelection(wiring.Component):
         wiring.connect(m, masks.rows, wiring.flipped(self.rows))
         m.d.comb += [
             threshold.settings.eq(self.settings),
-            threshold.enable.eq(accumulate.enable),
-            threshold.tag.eq(accumulate.tag),
+            threshold.coming.eq(accumulate.coming),
+            threshold.arriving.eq(accumulate.arriving),
             threshold.word.eq(accumulate.word),
             clip.limits.eq(threshold.thresholds),
             accumulate.thresholds.eq(clip.thresholds),
             accumulate.fetch.eq(clip.fetch),
             clip.fetched.eq(accumulate.fetched),
+            clip.wanted.eq(accumulate.wanted),
             masks.settings.eq(self.settings),
             clip.mask_free.eq(masks.free),
             clip.buffer.eq(masks.buffer),

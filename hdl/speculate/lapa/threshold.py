@@ -7,7 +7,7 @@ With s = ⌊eta·range / 256⌋, A ≥ max - s says the same as 256·(max - A) �
 rounds down in every step; rounding down once in the end gives the same.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,8 +20,9 @@ from hdl.speculate.socket import settings_layout
 FRACTION_BITS = UNITY.bit_length()
 
 CONTROL = data.StructLayout({"take": 1, "restart": 1, "measure": 1, "shift": 1, "add": 1, "subtract": 1})
-"""What all rows do at the end of this cycle. `take`: a key comes, and with `restart` it is a round's first. `measure`:
-the round is over. `shift`: halve, and `add` the range. `subtract`: from the maximum."""
+"""What all rows do in the next cycle: each keeps a copy of its own, so that no net has to drive the logic of them all.
+`take`: a key comes, and with `restart` it is a round's first. `measure`: the round is over. `shift`: halve, and `add`
+the range. `subtract`: from the maximum."""
 
 
 class RowThreshold(wiring.Component):
@@ -33,11 +34,10 @@ class RowThreshold(wiring.Component):
 
     Members
     -------
-    control: In, `CONTROL`. `survives`, `a`: In, the key taken.
-    threshold: Out, once subtracted. whole: Out, 1, before it is subtracted: no key that survived is below the
-    threshold.
+    control: In, `CONTROL`, a cycle ahead. `survives`, `a`: In, the key taken.
+    threshold: Out, once subtracted. flat: Out, 1, once measured: all keys that survived are equal, or there are none.
 
-    A row in which nothing survives has no threshold, any number stands there, and `whole` is 1.
+    A row in which nothing survives has no threshold, any number stands there.
     """
 
     def __init__(self, bits: int):
@@ -48,13 +48,14 @@ class RowThreshold(wiring.Component):
                 "survives": In(1),
                 "a": In(signed(bits)),
                 "threshold": Out(signed(bits)),
-                "whole": Out(1),
+                "flat": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        bits, control = self._bits, self.control
+        bits, control = self._bits, Signal(CONTROL)
+        m.d.sync += control.eq(self.control)
         found = Signal(reset_less=True)
         highest, lowest = Signal(signed(bits), reset_less=True), Signal(signed(bits), reset_less=True)
         with m.If(control.take):
@@ -76,7 +77,7 @@ class RowThreshold(wiring.Component):
         with m.Elif(control.subtract):
             m.d.sync += share_.eq(top - share_)
         corner(m, platform, "constant_row", control.measure & found & (highest == lowest))
-        m.d.comb += [self.threshold.eq(share_[:bits].as_signed()), self.whole.eq(~some | (share_ == extent))]
+        m.d.comb += [self.threshold.eq(share_[:bits].as_signed()), self.flat.eq(~some | ~extent.any())]
         return m
 
 
@@ -90,11 +91,11 @@ class ThresholdUnit(wiring.Component):
     Members
     -------
     settings: In, `settings_layout(config)`; only `eta` is used.
-    enable, tag, word: In, as of `Accumulator`. After a round's last column the next one's last may come only once
+    coming, arriving, word: In, as of `Accumulator`. After a round's last column the next one's last may come only once
     `job` was taken; other columns may come at any time.
     job: Out, stream of `job_layout(config)`; with it goes `thresholds`: Out, `thresholds_layout(config)`.
 
-    A job is offered 4 cycles after its last column, and one more for each bit of the round's eta above its lowest one.
+    A job is offered 4 cycles after its last word, and one more for each bit of the round's eta above its lowest one.
     """
 
     def __init__(self, config: SpeculationConfig):
@@ -102,8 +103,8 @@ class ThresholdUnit(wiring.Component):
         super().__init__(
             {
                 "settings": In(settings_layout(config)),
-                "enable": In(1),
-                "tag": In(tag_layout(config)),
+                "coming": In(1),
+                "arriving": In(tag_layout(config)),
                 "word": In(word_layout(config)),
                 "job": Out(stream.Signature(job_layout(config))),
                 "thresholds": Out(thresholds_layout(config)),
@@ -114,12 +115,12 @@ class ThresholdUnit(wiring.Component):
         m = Module()
         control = Signal(CONTROL)
         restart = Signal(init=1)
-        m.d.comb += [control.take.eq(self.enable), control.restart.eq(restart)]
-        with m.If(self.enable):
-            m.d.sync += restart.eq(self.tag.last)
+        m.d.comb += [control.take.eq(self.coming), control.restart.eq(restart)]
+        with m.If(self.coming):
+            m.d.sync += restart.eq(self.arriving.last)
         job = Signal(job_layout(self._config), reset_less=True)
         m.d.comb += self.job.payload.eq(job)
-        wholes = []
+        flats = []
         for i in range(self._config.rows):
             row = RowThreshold(self._config.sum_bits)
             m.submodules[f"row{i}"] = share(row, "lapa_row_threshold", platform)
@@ -129,17 +130,17 @@ class ThresholdUnit(wiring.Component):
                 row.a.eq(self.word[i].a),
                 self.thresholds[i].eq(row.threshold),
             ]
-            wholes.append(row.whole)
-        self._steps(m, control, job, Cat(wholes).all())
+            flats.append(row.flat)
+        self._steps(m, control, job, Cat(flats).all())
         return m
 
-    def _steps(self, m: Module, control: data.View, job: data.View, whole) -> None:
+    def _steps(self, m: Module, control: data.View, job: data.View, flat: Value) -> None:
         eta, step = Signal(FRACTION_BITS), Signal(range(FRACTION_BITS), reset_less=True)
         m.d.comb += eta.eq(Array(self.settings.eta)[job.round])
         with m.FSM():
             with m.State("WATCH"):
-                with m.If(self.enable & self.tag.last):
-                    m.d.sync += [job[name].eq(self.tag[name]) for name, _ in job.shape() if name != "whole"]
+                with m.If(self.coming & self.arriving.last):
+                    m.d.sync += [job[name].eq(self.arriving[name]) for name, _ in job.shape() if name != "whole"]
                     m.next = "MEASURE"
             with m.State("MEASURE"):
                 m.d.comb += control.measure.eq(1)
@@ -156,7 +157,10 @@ class ThresholdUnit(wiring.Component):
                     m.next = "SUBTRACT"
             with m.State("SUBTRACT"):
                 m.d.comb += control.subtract.eq(1)
-                m.d.sync += job.whole.eq(whole)
+                m.next = "SETTLE"
+            with m.State("SETTLE"):
+                # The rows subtract. Only an eta of one reaches down to a minimum that is below the maximum.
+                m.d.sync += job.whole.eq(flat | (eta == UNITY))
                 m.next = "OFFER"
             with m.State("OFFER"):
                 m.d.comb += self.job.valid.eq(1)

@@ -9,7 +9,7 @@ from amaranth.hdl import Module
 
 from config.speculate import SpeculationConfig
 from hdl.speculate.lapa import accumulate, clip, masks
-from hdl.speculate.lapa.accumulate import Judge
+from hdl.speculate.lapa.accumulate import Accumulator, Judge
 from hdl.speculate.lapa.selection import LapaSelection
 from hdl.speculate.socket import column_layout
 from tests.speculate.lapa.sequencer import Bench, Layer
@@ -119,13 +119,24 @@ def test_random_settings(seed: int) -> None:
 # Cycles
 
 
-def timed_layer(dropped: bool, eta: tuple[int, int], **fields) -> Layer:
-    """Every row keeps all keys but the first, or every second one."""
-    config, tokens = config_of(rows=16, tokens=64, **fields), 64
-    k = np.full((tokens, 4), 100) + np.random.default_rng(0).integers(-3, 4, (tokens, 4))
-    k[1::2] = k[1::2] if not dropped else -100
-    k[0] = k[0] if dropped else -100
-    return Layer(config, [(np.full((tokens, 4), 64), k)], eta)
+KEYS = 64
+KEPT = {
+    "all but one": np.arange(KEYS) > 0,
+    "even": np.arange(KEYS) % 2 == 0,
+    "first half": np.arange(KEYS) < KEYS // 2,
+    "last half": np.arange(KEYS) >= KEYS // 2,
+    "any half": np.random.default_rng(3).permutation(KEYS) % 2 == 0,
+}
+LAG = 2 + 5 + 3
+"""Cycles from a block's last column until its clip fetches the first key: the sum is written, the thresholds are
+found (for an eta of 128), the walk begins."""
+
+
+def timed_layer(kept: str, eta: tuple[int, int], **fields) -> Layer:
+    """Four blocks, in each of which every row keeps the same keys."""
+    k = np.random.default_rng(0).integers(70, 127, (KEYS, 4))
+    k[~KEPT[kept]] = -100
+    return Layer(config_of(rows=16, tokens=KEYS, **fields), [(np.full((KEYS, 4), 64), k)], eta)
 
 
 def durations(bench: Bench, config: SpeculationConfig) -> list[tuple[int, int]]:
@@ -142,7 +153,7 @@ def span(bench: Bench) -> int:
 
 @pytest.mark.long
 def test_nothing_dropped_runs_at_full_speed() -> None:
-    bench = check(timed_layer(False, (256, 256)), latency=10)
+    bench = check(timed_layer("all but one", (256, 256)), latency=10)
     assert bench.cycles["held"] == 0
     assert span(bench) == bench.cycles["taken"]
 
@@ -150,19 +161,40 @@ def test_nothing_dropped_runs_at_full_speed() -> None:
 @pytest.mark.long
 def test_every_clip_walks_at_full_speed() -> None:
     """Nearly all keys survive, and the clips read while columns come."""
-    bench = check(timed_layer(False, (255, 255)), latency=10)
+    bench = check(timed_layer("all but one", (255, 255)), latency=10)
     assert bench.cycles["held"] <= 0.01 * bench.cycles["taken"]
     assert span(bench) <= 1.02 * bench.cycles["taken"]
 
 
-def test_half_the_keys_take_half_the_cycles() -> None:
-    """With two slices per head, the array has two beats per column."""
-    layer = timed_layer(True, (128, 128), lanes=2)
+@pytest.mark.parametrize("kept", ["even", *(pytest.param(half, marks=pytest.mark.long) for half in list(KEPT)[2:])])
+@pytest.mark.parametrize("beats", [1, 2])
+def test_half_the_keys_take_half_the_cycles(beats: int, kept: str) -> None:
+    """With two beats per key nothing is held up. With one, a pair's second block comes just before its clip has walked
+    all keys, two a cycle, and at worst waits until it has."""
+    layer = timed_layer(kept, (128, 128), lanes=4 // beats)
     took = durations(check(layer, latency=10), layer.config)
-    full = [cycles for turn, cycles in took if turn == 0]
+    assert [turn for turn, _ in took] == [0, 1, 1, 0, 0, 1, 1]
+    assert {cycles for turn, cycles in took if turn == 0} == {beats * KEYS}
     half = [cycles for turn, cycles in took if turn == 1]
-    assert max(full) <= 2 * 64 + 2
-    assert max(half) <= 0.55 * 2 * 64
+    assert set(half[::2]) == {beats * KEYS // 2}
+    assert max(half[1::2]) <= beats * KEYS // 2 + (LAG - 1 if beats == 1 else 0)
+
+
+def uneven_layer() -> Layer:
+    """Even blocks keep one key, odd ones all others: their columns come when the walk has just begun."""
+    layer = timed_layer("all but one", (128, 128))
+    signs = np.where(np.arange(KEYS) // layer.config.rows % 2, 64, -64)
+    layer = Layer(layer.config, [(np.repeat(signs[:, None], 4, axis=1), layer.heads[0][1])], layer.eta)
+    assert [len(layer.visited(0, block)[1]) for block in range(2)] == [1, KEYS - 1]
+    return layer
+
+
+@pytest.mark.long
+def test_columns_that_come_early_do_not_wait_for_the_whole_walk() -> None:
+    """It goes back to one key a cycle, and leaves them the other memory."""
+    layer = uneven_layer()
+    took = durations(check(layer, latency=10), layer.config)
+    assert max(cycles for turn, cycles in took if turn == 1) <= KEYS + LAG + 10
 
 
 # Planted faults
@@ -190,6 +222,23 @@ def test_unrotated_masks_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masks, "rotated", lambda m, word, places, right: word)
     with pytest.raises(AssertionError):
         check(layer)
+
+
+def test_a_fetch_that_takes_one_memory_of_two_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns that read what the walk reads at the same time get its word."""
+    layer = uneven_layer()
+    monkeypatch.setattr(Accumulator, "_admit", _blind_to_pairs(Accumulator._admit))
+    with pytest.raises(AssertionError):
+        check(layer, latency=10)
+
+
+def _blind_to_pairs(admit):
+    def blind(self, m):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Accumulator, "_touches", lambda self, parity: self.fetch.key[0] == parity)
+            admit(self, m)
+
+    return blind
 
 
 def test_open_fence_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

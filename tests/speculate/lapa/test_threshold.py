@@ -28,7 +28,7 @@ class Tiny(SpeculationConfig):
 
 
 TINY = Tiny(method="lapa", rows=2, lanes=1, load=1, tokens=2, width=1, heads=1, head_width=1, window=1, slices=(4, 4))
-LONGEST = KEYS + 3 + FRACTION_BITS
+LONGEST = KEYS + 4 + FRACTION_BITS
 """Cycles until thresholds are offered, under any eta."""
 
 
@@ -67,13 +67,15 @@ class RuleClaim(wiring.Component):
         m.d.comb += [
             Assume(self.eta <= UNITY),
             unit.settings.eta[0].eq(self.eta),
-            unit.enable.eq(taken < KEYS),
-            unit.tag.last.eq(taken == KEYS - 1),
-            unit.word[0].a.eq(Array(a)[taken]),
-            unit.word[0].survives.eq(Array(self.survives)[taken]),
+            unit.coming.eq(taken < KEYS),
+            unit.arriving.last.eq(taken == KEYS - 1),
         ]
-        with m.If(unit.enable):
-            m.d.sync += taken.eq(taken + 1)
+        with m.If(unit.coming):
+            m.d.sync += [
+                taken.eq(taken + 1),
+                unit.word[0].a.eq(Array(a)[taken]),
+                unit.word[0].survives.eq(Array(self.survives)[taken]),
+            ]
         with m.If(unit.job.valid):
             self._claim(m, a)
         return m
@@ -115,8 +117,8 @@ class TimeClaim(wiring.Component):
         m.d.sync += now.eq(now + 1)
         m.d.comb += [
             unit.settings.eta[0].eq(self.eta),
-            unit.enable.eq(now < KEYS),
-            unit.tag.last.eq(now == KEYS - 1),
+            unit.coming.eq(now < KEYS),
+            unit.arriving.last.eq(now == KEYS - 1),
             Assert((now != LONGEST - 1) | unit.job.valid),
         ]
         return m
