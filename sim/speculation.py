@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field as filled
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hdl.emit import verilog
 from hdl.speculate.socket import record_layout
 from hdl.speculate.speculation import SpeculationUnit
 from sim import runner
-from sim.dot import FULL_SPEED, WORK, Flow
+from sim.dot import FULL_SPEED, WORK, Flow, Rhythm
 from sim.layer import Layer, Payloads, payloads
 
 
@@ -32,6 +33,7 @@ class LayerJob:
     stall: float
     seed: int
     limit: int
+    rests: dict[str, tuple[int, ...]] = filled(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def _job(config: SpeculationConfig, layer: Layer, flow: Flow, plan: Plan, seed: 
     beats = len(given.x) * 2 * config.heads * config.groups + len(given.w) + len(due)
     scores = config.heads * config.blocks * config.tokens * config.head_slices * config.rounds
     limit = int(20 * (beats + scores + 1000) / ((1 - flow.idle) * (1 - flow.stall)))
-    return LayerJob(given, [record_bits(layout, record) for record in due], flow.idle, flow.stall, seed, limit)
+    rests = dict(flow.rests) if isinstance(flow, Rhythm) else {}
+    return LayerJob(given, [record_bits(layout, record) for record in due], flow.idle, flow.stall, seed, limit, rests)
 
 
 def record_bits(layout, record: Record) -> int:  # type: ignore[no-untyped-def]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stream contract of both streams that leave a unit, proved at the smallest unit of each method that predicts; and that
-valid hangs on no ready, of each method's `tiny` preset."""
+valid hangs on no ready, in any state."""
 
 import json
 import subprocess
@@ -13,7 +13,6 @@ from amaranth.hdl import Assert, Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from config import presets
 from config.speculate import METHODS, SpeculationConfig
 from hdl.emit import ports_of
 from hdl.speculate.record import Recorder
@@ -92,7 +91,7 @@ def reached(unit: wiring.Component, sources: list[str], folder: Path) -> set[str
     follow = defaultdict(set)
     for cell in module["cells"].values():
         ports = {way: [p for p, d in cell["port_directions"].items() if d == way] for way in ("input", "output")}
-        if "ff" in cell["type"] or cell["type"] == "$scopeinfo":
+        if "ff" in cell["type"].lower() or cell["type"] == "$scopeinfo":
             continue
         if cell["type"] == "$mem_v2":
             assert "0" not in cell["parameters"]["RD_CLK_ENABLE"]
@@ -116,7 +115,7 @@ READIES, VALIDS = ["o__ready", "address__ready"], {"o__valid", "address__valid"}
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_valid_hangs_on_a_ready(method: str, tmp_path: Path) -> None:
-    unit = SpeculationUnit(presets.speculation("tiny")[method])
+    unit = SpeculationUnit(smallest(method))
     assert not reached(unit, READIES, tmp_path) & VALIDS
 
 
