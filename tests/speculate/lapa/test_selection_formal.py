@@ -163,7 +163,7 @@ class SelectionClaim(wiring.Component):
             f.append(~mine | single | ~(largest & ~seen).any())
             f.append(~mine | ~(other | single) | ~(final & ~o["keys"]).any())
         in_order = ~done & (o.row == row) & (o.reference == o.row) & (o.chunk == 0) & o.last
-        claims = {"e": Cat(e).all(), "f": Cat(f).all(), "g": ~dut.rows.valid | in_order & contract.held(m, dut.rows)}
+        claims = {"e": Cat(e).all(), "f": Cat(f).all(), "g": contract.held(m, dut.rows) & (~dut.rows.valid | in_order)}
         m.d.comb += [Assert(claim) for name, claim in claims.items() if name in self._claims]
         return done
 
