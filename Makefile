@@ -64,9 +64,9 @@ demo: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## predict a senten
 	@$(PY) -m foreshift demo
 
 sim: writable system-sim $(call stamps,sim) $(YOSYS_READY) ## run the simulations that are too long for every change
-	@$(PY) -m pytest $(PARALLEL) -m long $(call marked,long)
+	@$(PY) -m pytest $(PARALLEL) -m 'long and not formal' $(call marked,long)
 
-formal: writable $(call stamps,formal) $(YOSYS_READY) ## run the proofs alone
+formal: writable $(call stamps,formal) $(YOSYS_READY) ## run all proofs, those included that are too long for every change
 	@$(PY) -m pytest $(PARALLEL) -m formal $(call marked,formal)
 
 synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array on the 45 nm library

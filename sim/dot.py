@@ -31,6 +31,14 @@ class Flow:
     stall: float = 0.0
 
 
+@dataclass(frozen=True)
+class Rhythm(Flow):
+    """Flow control without chance: `rests` gives for streams by name, cycle by cycle and over and over, whether they
+    rest (1: no new offer, nothing taken); those that it does not name never do. Idle and stall bound the time."""
+
+    rests: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+
 FULL_SPEED = Flow()
 FLOWS = {
     "steady": FULL_SPEED,

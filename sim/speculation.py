@@ -2,7 +2,7 @@
 """Layers in RTL simulation: a speculation unit in Verilator, its records against the golden plan."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hdl.emit import verilog
 from hdl.speculate.socket import record_layout
 from hdl.speculate.speculation import SpeculationUnit
 from sim import runner
-from sim.dot import FULL_SPEED, Flow
+from sim.dot import FULL_SPEED, Flow, Rhythm
 from sim.layer import Layer, Payloads, payloads
 
 
@@ -29,6 +29,7 @@ class LayerJob:
     stall: float
     seed: int
     limit: int
+    rests: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,17 +89,18 @@ def _job(config: SpeculationConfig, layer: Layer, flow: Flow, plan: Plan, seed: 
     beats = len(given.x) * 2 * config.heads * config.groups + len(given.w) + len(due)
     scores = config.heads * config.blocks * config.tokens * config.head_slices * config.rounds
     limit = int(20 * (beats + scores + 1000) / ((1 - flow.idle) * (1 - flow.stall)))
-    return LayerJob(given, [record_bits(layout, record) for record in due], flow.idle, flow.stall, seed, limit)
+    rests = dict(flow.rests) if isinstance(flow, Rhythm) else {}
+    return LayerJob(given, [record_bits(layout, record) for record in due], flow.idle, flow.stall, seed, limit, rests)
 
 
 def record_bits(layout, record: Record) -> int:  # type: ignore[no-untyped-def]
     """A record as the payload of the unit's output."""
     bits = 0
-    for name, field in layout:
-        bits |= int(getattr(record, name)) << field.offset
+    for name, place in layout:
+        bits |= int(getattr(record, name)) << place.offset
     return bits
 
 
 def record_of(layout, bits: int) -> dict[str, int]:  # type: ignore[no-untyped-def]
     """The fields of a payload of the unit's output."""
-    return {name: bits >> field.offset & (1 << field.width) - 1 for name, field in layout}
+    return {name: bits >> place.offset & (1 << place.width) - 1 for name, place in layout}

@@ -34,13 +34,25 @@ async def layers(dut: Any) -> None:
     (folder / "results.pickle").write_bytes(pickle.dumps(results))
 
 
+class Beat:
+    """In place of chance: in each cycle, whether a stream rests, by its pattern; draws below one half if it does."""
+
+    def __init__(self, pattern: tuple[int, ...]) -> None:
+        self._pattern = pattern
+        self.cycle = 0
+
+    def random(self) -> float:
+        return 0.0 if self._pattern[self.cycle % len(self._pattern)] else 1.0
+
+
 async def run(dut: Any, config: Any, job: Any) -> tuple[int, int, float]:
     """One layer; returns cycles, busy cycles and seconds."""
-    rng, given = Random(job.seed), job.payloads
+    chance, given = Random(job.seed), job.payloads
+    beats = {name: Beat(pattern) for name, pattern in job.rests.items()}
     answers: list[int] = []
     uses_weights = config.method != "dense"
     settings, x, scale, w = (
-        Source(dut, name, items, idle=job.idle, rng=rng)
+        Source(dut, name, items, idle=0.5 if name in beats else job.idle, rng=beats.get(name, chance))
         for name, items in (
             ("settings", given.settings),
             ("x", given.x),
@@ -49,12 +61,17 @@ async def run(dut: Any, config: Any, job: Any) -> tuple[int, int, float]:
             ("w", answers),
         )
     )
-    o, address = (Sink(dut, name, stall=job.stall, rng=rng) for name in ("o", "address"))
+    o, address = (
+        Sink(dut, name, stall=0.5 if name in beats else job.stall, rng=beats.get(name, chance))
+        for name in ("o", "address")
+    )
     streams = (settings, x, scale, w, o, address)
     cycles = busy = 0
     started = time.perf_counter()
     while len(o.seen) < len(job.records):
         await edge(dut, streams)
+        for beat in beats.values():
+            beat.cycle += 1
         if x.seen:
             cycles += 1
             busy += int(dut.busy.value)

@@ -70,7 +70,8 @@ class Sink:
         if not self._valid.value:
             assert self._standing is None, f"{self._name}: an offer was withdrawn before it was taken"
             return
-        payload = self._payload.value.to_unsigned()
+        # A payload of one bit is a Logic, which has no `to_unsigned`.
+        payload = int(self._payload.value)
         assert self._standing in (None, payload), f"{self._name}: the payload changed before it was taken"
         self._standing = None if self._takes else payload
         if self._takes:

@@ -100,14 +100,14 @@ class Claim(wiring.Component):
 
 
 class OfferClaim(Claim):
-    """What a component offers on its stream `name` stays as it is until it is taken, whatever comes in."""
+    """What a component offers on its streams `names` stays as it is until it is taken, whatever comes in."""
 
-    def __init__(self, dut: wiring.Component, name: str = "o"):
-        self._name = name
+    def __init__(self, dut: wiring.Component, *names: str):
+        self._names = names
         super().__init__(dut)
 
     def claim(self, m: Module, dut: wiring.Component) -> None:
-        m.d.comb += Assert(held(m, getattr(dut, self._name)))
+        m.d.comb += [Assert(held(m, getattr(dut, name))) for name in self._names]
 
 
 class IndependenceClaim(Claim):

@@ -53,8 +53,8 @@ def check(
     """Decides whether all `claims` hold in the first `depth` cycles, for combinational logic therefore always.
 
     With `induction`, decides it for all time: true in the first `depth` cycles, and after any `depth` cycles in which
-    it was true. With `gates`, the solver is given gates in place of words: faster where sums run through registers, and
-    not for induction, of which smtbmc could not say why it fails.
+    it was true. With `gates`, the solver is given gates in place of words and registers in place of memories: faster
+    where sums run through registers, and not for induction, of which smtbmc could not say why it fails.
 
     Works in `folder`. Raises RuntimeError if there is no verdict: the assumptions contradict each other,
     the induction does not go through, a tool fails.
@@ -62,7 +62,7 @@ def check(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "claim.il").write_text(_rtlil(claims))
     (folder / "claim.sby").write_text(
-        _SCRIPT.format(mode="prove" if induction else "bmc", depth=depth, gates="--syn " * gates)
+        _SCRIPT.format(mode="prove" if induction else "bmc", depth=depth, gates="--syn --nomem " * gates)
     )
     command = ["yowasp-sby", *_TOOLS, "-f", "claim.sby"]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

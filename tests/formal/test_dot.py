@@ -173,7 +173,7 @@ def looked_up(m: Module, code: Value, coding: Format, among: Sequence[int]) -> V
 @pytest.mark.parametrize("system", ["hlog", "aloc"])
 def test_offers_are_proved_to_stand_for_all_time(system: str, tmp_path: Path) -> None:
     config = tiny(system, lanes=2)
-    assert check(contract.OfferClaim(DotUnit(config)), folder=tmp_path, depth=2, induction=True)
+    assert check(contract.OfferClaim(DotUnit(config), "o"), folder=tmp_path, depth=2, induction=True)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -254,7 +254,7 @@ def test_wrong_sums_are_refuted(faults: dict[str, Fault], tmp_path: Path) -> Non
 def test_offer_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     config = tiny("hlog")
     wrong = faulty(config, {"o__ready": lambda ready: Const(1)})
-    assert not check(contract.OfferClaim(wrong), folder=tmp_path, depth=10, gates=True)
+    assert not check(contract.OfferClaim(wrong, "o"), folder=tmp_path, depth=10, gates=True)
 
 
 def test_deadlock_is_refuted(tmp_path: Path) -> None:

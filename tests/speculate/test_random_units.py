@@ -2,11 +2,13 @@
 """Units of shapes that nobody chose: whatever `SpeculationConfig` allows lints clean and equals the golden plans."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from config.errors import Refusal
 from config.speculate import METHODS, UNITY, WINDOWS, SpeculationConfig
 from sim import dot, speculation
 from tests.speculate import layers
@@ -97,6 +99,30 @@ def test_equals_golden(seed, tmp_path):
     flows = list(dot.FLOWS.values())
     given = [(any_layer(config, seed, n), flows[(seed + n) % len(flows)]) for n in range(LAYERS)]
     assert len(speculation.run(config, given)) == LAYERS
+
+
+ILLEGAL = {
+    "method": ["esact", ""],
+    "rows": [0, 1, 3, 6, 256],
+    "load": [0, 3, 16],
+    "lanes": [0, -1],
+    "tokens": [0, 1, 8200],
+    "width": [0, 8193],
+    "heads": [0, 129],
+    "head_width": [0, 257],
+    "window": [0, 3, 32],
+    "score_bits": [3, 17],
+    "slices": [(), (8, 0), (4, 3), (2, 2, 2, 2), [4, 4]],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in ILLEGAL for value in ILLEGAL[name]])
+def test_illegal_ones_are_refused(name, value):
+    """One wrong parameter in any of the units: a sentence says which, and what to do."""
+    for seed in range(UNITS):
+        with pytest.raises(Refusal, match=r"(?s)^\w.* must .*not .*; .*\.$") as refused:
+            replace(any_config(seed), **{name: value})
+        assert name in str(refused.value)
 
 
 def test_there_is_everything_among_them():

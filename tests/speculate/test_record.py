@@ -133,7 +133,7 @@ def tiny(window: int = 2) -> SpeculationConfig:
 @pytest.mark.formal
 @pytest.mark.parametrize("window", [1, 2])
 def test_offers_are_proved_to_stand(window: int, tmp_path: Path) -> None:
-    assert check(contract.OfferClaim(Recorder(tiny(window))), folder=tmp_path, depth=10)
+    assert check(contract.OfferClaim(Recorder(tiny(window)), "o"), folder=tmp_path, depth=10)
 
 
 @pytest.mark.formal
@@ -235,4 +235,4 @@ def test_wrong_flow_is_refuted(name: str, tmp_path: Path) -> None:
 @pytest.mark.formal
 def test_offer_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     wrong = Planted(Recorder(tiny()), **WRONG["record not held"])
-    assert not check(contract.OfferClaim(wrong), folder=tmp_path, depth=10)
+    assert not check(contract.OfferClaim(wrong, "o"), folder=tmp_path, depth=10)
