@@ -103,18 +103,18 @@ class BeatFeed(wiring.Component):
     def _choose(self, m: Module, issue: Value, index: Value, last: Value) -> None:
         """Which token's or key's beat is next, and whether it can be sent for."""
         config, tile = self._config, self.tiles.payload
-        final, last_token = Signal(token_shape(config), reset_less=True), Signal(token_shape(config))
+        last_token, last_key = Signal(token_shape(config), reset_less=True), Signal(token_shape(config))
         count = Signal(token_shape(config))
         # Rows of the block are the last keys that it may attend to.
         block_end = Cat(Const(config.rows - 1, config.row_bits), tile.block)
-        causal = tile.score & self.settings.causal & (tile.block != final[config.row_bits :])
+        causal = tile.score & self.settings.causal & (tile.block != last_token[config.row_bits :])
         listed = Signal()
-        m.d.sync += final.eq(self.settings.tokens - 1)
+        m.d.sync += last_token.eq(self.settings.tokens - 1)
         m.d.comb += [
-            last_token.eq(Mux(causal, block_end, final)),
+            last_key.eq(Mux(causal, block_end, last_token)),
             listed.eq(tile.score & (tile.round != 0)),
             index.eq(Mux(listed, self.visit.payload.key, count)),
-            last.eq(Mux(listed, self.visit.payload.last, count == last_token)),
+            last.eq(Mux(listed, self.visit.payload.last, count == last_key)),
         ]
         source = Signal()
         with m.If(tile.score):

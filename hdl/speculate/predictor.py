@@ -117,8 +117,8 @@ class Predictor(wiring.Component):
         tag = Signal(shape)
         column = Signal(column_layout(config), reset_less=True)
         free = ~self.o.valid | self.o.ready
-        end = Signal(token_shape(config), reset_less=True)
-        m.d.sync += end.eq(self.settings.tokens - 1)
+        last_token = Signal(token_shape(config), reset_less=True)
+        m.d.sync += last_token.eq(self.settings.tokens - 1)
         takes = Mux(tag.score, free, projector.i.ready)
         m.d.comb += [
             fifo.w_data.eq(beats.tag),
@@ -139,7 +139,7 @@ class Predictor(wiring.Component):
                 m.d.sync += [
                     *(sum_.eq(total) for sum_, total in zip(column.sum, array.o.payload.total, strict=True)),
                     *(column[name].eq(tag[name]) for name in ("key", "block", "last")),
-                    column.valid.eq(self._valid(tag, end)),
+                    column.valid.eq(self._valid(tag, last_token)),
                 ]
                 if config.method == "spls":
                     m.d.sync += column.shift.eq(projector.score_shift)
@@ -151,11 +151,11 @@ class Predictor(wiring.Component):
                         column.final.eq(tag.final),
                     ]
 
-    def _valid(self, tag: Value, end: Value) -> Value:
-        """Per row: it exists, up to token `end`, and may attend to the key."""
+    def _valid(self, tag: Value, last_token: Value) -> Value:
+        """Per row: it exists, up to `last_token`, and may attend to the key."""
         config = self._config
         low = config.row_bits
-        exist = [(tag.block != end[low:]) | ~less(end[:low], i) for i in range(config.rows)]
+        exist = [(tag.block != last_token[low:]) | ~less(last_token[:low], i) for i in range(config.rows)]
         earlier = ~self.settings.causal | (tag.block != tag.key[low:])
         seen = [earlier | ~less(i, tag.key[:low]) for i in range(config.rows)]
         return Cat(a & b for a, b in zip(exist, seen, strict=True)) & tag.attend.replicate(config.rows)

@@ -58,9 +58,9 @@ class Projector(wiring.Component):
         m = Module()
         config, system = self._config, self._config.array.system
         biased = Signal(data.ArrayLayout(signed(config.array.acc_bits + 1), config.rows), reset_less=True)
-        final = Signal(token_shape(config), reset_less=True)
-        m.d.sync += final.eq(self.tokens - 1)
-        mul, shift, valid = self._scale(m, biased, final, platform)
+        last_token = Signal(token_shape(config), reset_less=True)
+        m.d.sync += last_token.eq(self.tokens - 1)
+        mul, shift, valid = self._scale(m, biased, last_token, platform)
         done = Signal()
         for i, total in enumerate(biased):
             requantiser = Requantiser(acc_bits=config.array.acc_bits + 1)
@@ -78,10 +78,10 @@ class Projector(wiring.Component):
                 m.d.comb += [encoder.i.eq(requantiser.o.payload), Value.cast(codes[i]).eq(encoder.o)]
             if i == 0:
                 m.d.comb += done.eq(requantiser.o.valid)
-        self._count(m, done, final)
+        self._count(m, done, last_token)
         return m
 
-    def _scale(self, m: Module, biased: data.View, final: Signal, platform) -> tuple[Value, Value, Value]:
+    def _scale(self, m: Module, biased: data.View, last_token: Signal, platform) -> tuple[Value, Value, Value]:
         """Hold a group's scale while its tokens pass; returns the factor in step with the biased sums."""
         config = self._config
         held, loaded = Signal(scale_layout(config), reset_less=True), Signal()
@@ -97,7 +97,7 @@ class Projector(wiring.Component):
             m.d.sync += [mul.eq(held.mul), shift.eq(held.shift), token.eq(token + 1)]
             with m.If(operand == Operand.Q):
                 m.d.sync += self.score_shift.eq(held.score_shift)
-            with m.If(token == final):
+            with m.If(token == last_token):
                 m.d.sync += [token.eq(0), loaded.eq(0), group.eq(group + 1)]
                 with m.If(group == config.groups - 1):
                     m.d.sync += [group.eq(0), operand.eq(~operand.as_value())]
@@ -111,7 +111,7 @@ class Projector(wiring.Component):
             with m.If(self.i.valid & self.i.ready):
                 m.d.sync += sum_.eq(adder.o)
 
-    def _count(self, m: Module, done: Value, final: Signal) -> None:
+    def _count(self, m: Module, done: Value, last_token: Signal) -> None:
         """Which codes stand behind the requantiser: the order is always the same."""
         operand = Signal(Operand)
         m.d.comb += [
@@ -121,7 +121,7 @@ class Projector(wiring.Component):
         last_group = self.group == self._config.groups - 1
         with m.If(done):
             m.d.sync += self.token.eq(self.token + 1)
-            with m.If(self.token == final):
+            with m.If(self.token == last_token):
                 m.d.sync += [self.token.eq(0), self.group.eq(Mux(last_group, 0, self.group + 1))]
                 with m.If(last_group):
                     m.d.sync += operand.eq(~operand.as_value())

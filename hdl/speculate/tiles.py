@@ -70,14 +70,16 @@ class Tiles(wiring.Component):
         pair, slot = Signal(range((config.blocks + 1) // 2)), Signal()
         last_block, last_round = Signal(range(config.blocks)), Signal(range(config.rounds))
         m.d.comb += [
-            last_round.eq(self._last_round()),
             self.o.valid.eq(self.busy),
             self.o.payload.eq(tile),
             self.o.payload.fresh.eq((tile.head == 0) & (tile.operand == Operand.K) & (tile.group == 0) & ~tile.score),
             self.o.payload.final.eq(tile.round == last_round),
             self.o.payload.clear.eq(tile.slice == 0),
         ]
-        m.d.sync += last_block.eq((self.settings.tokens - 1)[config.row_bits :])
+        m.d.sync += [
+            last_block.eq((self.settings.tokens - 1)[config.row_bits :]),
+            last_round.eq(self._last_round()),
+        ]
         lapa = config.method == "lapa"
         if lapa:
             m.d.comb += self.o.payload.block.eq((pair << 1) + slot)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What claims about whole selections share: sizes small enough to be decided, choices that stay, pauses with an end."""
 
+from collections.abc import Iterable
+
+import pytest
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value, ValueLike
 
 from config.speculate import SpeculationConfig
@@ -54,3 +57,8 @@ def claim_by(m: Module, done: Value, deadline: int) -> None:
     now = Signal(range(deadline + 1))
     m.d.sync += now.eq(Mux(now == deadline, deadline, now + 1))
     m.d.comb += Assert((now != deadline) | done)
+
+
+def one_for_every_change(faults: Iterable[str], chosen: str) -> list:
+    """Parameters: the fault `chosen`, and the others where there is time."""
+    return [name if name == chosen else pytest.param(name, marks=pytest.mark.long) for name in faults]

@@ -62,6 +62,7 @@ def test_a_record_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     assert not check(contract.OfferClaim(wrong, *OFFERED), folder=tmp_path, depth=14, gates=True)
 
 
+@pytest.mark.long
 def test_an_address_that_does_not_stand_is_refuted(tmp_path: Path) -> None:
     wrong = Planted(SpeculationUnit(smallest("lapa")), address__ready=lambda ready: Const(1))
     assert not check(contract.OfferClaim(wrong, *OFFERED), folder=tmp_path, depth=10, gates=True)

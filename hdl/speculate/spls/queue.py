@@ -80,13 +80,13 @@ class RowQueue(wiring.Component):
         `leaves`: the row's last. Returns which chunk."""
         config = self._config
         places = (config.window - 1).bit_length()
-        final, row = Signal(range(config.tokens), reset_less=True), Signal(range(config.tokens))
+        last_token, row = Signal(range(config.tokens), reset_less=True), Signal(range(config.tokens))
         chunk = Signal(range(config.blocks))
         beat = Signal(row_layout(config), reset_less=True)
         critical, kept, moves, last = Signal(), Signal(reset_less=True), Signal(), Signal()
         block_bits = (config.rows - 1).bit_length()
-        last_chunk = Mux(self.settings.causal, row[block_bits:], final[block_bits:])
-        m.d.sync += final.eq(self.settings.tokens - 1)
+        last_chunk = Mux(self.settings.causal, row[block_bits:], last_token[block_bits:])
+        m.d.sync += last_token.eq(self.settings.tokens - 1)
         m.d.comb += [
             critical.eq(reference == row[:places]),
             last.eq(~critical | (chunk == last_chunk)),
@@ -106,7 +106,7 @@ class RowQueue(wiring.Component):
                 chunk.eq(Mux(last, 0, chunk + 1)),
             ]
             with m.If(last):
-                m.d.sync += row.eq(Mux(row == final, 0, row + 1))
+                m.d.sync += row.eq(Mux(row == last_token, 0, row + 1))
         with m.If(~self.rows.valid | self.rows.ready):
             m.d.sync += self.rows.valid.eq(waiting)
         return chunk

@@ -18,7 +18,7 @@ from hdl.speculate.spls.selection import SplsSelection
 from tests.formal import contract
 from tests.formal.prove import check
 from tests.planted import Fault, Planted
-from tests.speculate.selection_proofs import claim_by, fair, narrow, still
+from tests.speculate.selection_proofs import claim_by, fair, narrow, one_for_every_change, still
 
 pytestmark = pytest.mark.formal
 
@@ -180,11 +180,13 @@ def test_two_rows_are_proved(tmp_path: Path) -> None:
     assert proof(tmp_path, SIMILAR, 41, pause=1, deadline=39)
 
 
+@pytest.mark.long
 def test_two_rows_are_proved_under_any_flow(tmp_path: Path) -> None:
     """All but h, of which nothing can be said: in 30 cycles, of which 28 are enough."""
     assert proof(tmp_path, SIMILAR, 30, claims="abcdg")
 
 
+@pytest.mark.long
 def test_two_chunks_are_proved(tmp_path: Path) -> None:
     """Rows of two chunks, from two blocks."""
     assert proof(tmp_path, CHUNKS, 48, pause=0, deadline=46)
@@ -213,7 +215,7 @@ FAULTS: dict[str, tuple[str, dict[str, Fault]]] = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", one_for_every_change(FAULTS, "ties to the higher key"))
 def test_wrong_rows_are_refuted(name: str, tmp_path: Path) -> None:
     """Each claim alone finds the fault that is meant for it."""
     claims, faults = FAULTS[name]
