@@ -4,7 +4,7 @@
 import json
 import struct
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.array import SYSTEMS
+from config.array import SYSTEMS, number_system
 from config.errors import Refusal
 from foreshift import demo, pictures
 from foreshift.cli import main
 from foreshift.demo_results import INDEX, staged
 from golden.models import minilm
 from golden.speculate import compare
+from sim import dot
 
 FILES = {"attention.png", "recall.png", "plans.png", "demo.md", "demo.json", "stimulus.npz"}
 TEXT = "She lost the red ball, so he found it for her."
@@ -41,9 +42,14 @@ def golden_in_place_of_rtl(system: str, x: NDArray[Any], w: NDArray[Any]) -> Pro
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a whole demonstration, simulated."""
+    """The folder of a whole demonstration, simulated, on arrays that are built sooner than its own."""
     folder = tmp_path_factory.mktemp("demo") / "build" / "demo"
-    demo.demonstrate(TEXT, folder)
+    small = replace(demo.ARRAY, rows=4, lanes=16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "ARRAY", small)
+        demo.demonstrate(
+            TEXT, folder, simulate=lambda system, x, w: dot.run(replace(small, system=number_system(system)), x, w)
+        )
     return folder
 
 
