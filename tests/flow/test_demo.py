@@ -44,7 +44,7 @@ def golden_in_place_of_rtl(system: str, x: NDArray[Any], w: NDArray[Any]) -> Pro
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole demonstration, simulated, on arrays that are built sooner than its own."""
     folder = tmp_path_factory.mktemp("demo") / "build" / "demo"
-    small = replace(demo.ARRAY, rows=4, lanes=16)
+    small = replace(demo.ARRAY, rows=8, lanes=32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "ARRAY", small)
         demo.demonstrate(

@@ -114,7 +114,8 @@ class TopK(wiring.Component):
         for i, digit in enumerate(self._digits):
             search = DigitSearch(**self._shape, bits=bits, digit=digit, selections=self._selections)
             delay = Delay(stage.shape(), cycles=self._wait)
-            findings = Findings(search.found.shape(), slots=-(-self._chunks // self._pace))
+            # As many rows as can start while the longest streams by; with a single one, nothing would have to be taken.
+            findings = Findings(search.found.shape(), slots=max(2, -(-self._chunks // self._pace)))
             m.submodules[f"search{i}"] = share(search, f"spls_search{i}", platform)
             m.submodules[f"delay{i}"] = share(delay, "spls_delay", platform)
             m.submodules[f"findings{i}"] = share(findings, f"spls_findings{i}", platform)
