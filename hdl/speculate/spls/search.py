@@ -198,7 +198,7 @@ class DigitSearch(wiring.Component):
         distinct = []
         for s in range(self._selections if self._bits else 1):
             counts = DigitCounts(rows=self._rows, digit=self._digit)
-            m.submodules[f"counts{s}"] = share(counts, "spls_counts", platform)
+            m.submodules[f"counts{s}"] = share(counts, f"spls_counts{self._digit}", platform)
             distinct.append(counts)
             m.d.comb += counts.enable.eq(enable)
             for i, (word, key) in enumerate(zip(words, keys, strict=True)):
