@@ -7,7 +7,7 @@ words ─► pass 0 ─► delay ─► pass 1 ─► delay ─► keeper ─►
 
 import itertools
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -134,26 +134,27 @@ class TopK(wiring.Component):
     def _fetch(self, m: Module) -> data.View:
         """Starts rows and reads their chunks; returns the chunk that came of it."""
         stage = Signal(stage_layout(**self._shape))
-        tag = Signal(stage.tag.shape(), reset_less=True)
-        ticket, chunk = Signal(self.ticket.shape(), reset_less=True), Signal.like(stage.tag.chunk, reset_less=True)
+        fields = {name: field.shape for name, field in stage.tag.shape() if name != "valid"}
+        first, last, place, number = (Signal(shape, name=name, reset_less=True) for name, shape in fields.items())
+        last_chunk, chunk = Signal.like(self.ticket.last_chunk, reset_less=True), Signal.like(number, reset_less=True)
         reading, comes, ends = Signal(), Signal(), Signal()
         # Cycles from now before another row's last chunk may follow.
         pause = Signal(range(self._pace + 1))
         m.d.comb += [
             self.start.eq(~reading & self.available & self.room & ~less(self.ticket.last_chunk, pause)),
             self.step.eq(reading),
-            ends.eq(Mux(reading, chunk == ticket.last_chunk, self.start & (self.ticket.last_chunk == 0))),
-            stage.tag.eq(tag),
+            ends.eq(Mux(reading, chunk == last_chunk, self.start & (self.ticket.last_chunk == 0))),
+            Cat(stage.tag[name] for name in fields).eq(Cat(first, last, place, number)),
             stage.tag.valid.eq(comes),
             stage.words.eq(self.words),
         ]
         m.d.sync += comes.eq(self.start | self.step)
         with m.If(self.start):
-            m.d.sync += [ticket.eq(self.ticket), chunk.eq(1), reading.eq(~ends)]
-            m.d.sync += [tag.first.eq(1), tag.last.eq(ends), tag.chunk.eq(0), tag.place.eq(self.ticket.place)]
+            m.d.sync += [last_chunk.eq(self.ticket.last_chunk), place.eq(self.ticket.place), number.eq(0), chunk.eq(1)]
         with m.If(self.step):
-            m.d.sync += [chunk.eq(chunk + 1), reading.eq(~ends)]
-            m.d.sync += [tag.first.eq(0), tag.last.eq(ends), tag.chunk.eq(chunk)]
+            m.d.sync += [number.eq(chunk), chunk.eq(chunk + 1)]
+        with m.If(self.start | self.step):
+            m.d.sync += [first.eq(self.start), last.eq(ends), reading.eq(~ends)]
         with m.If(ends):
             m.d.sync += pause.eq(self._pace - 1)
         with m.Elif(pause != 0):
