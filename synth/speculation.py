@@ -24,7 +24,7 @@ PARTS = {
     "encoders": ("hlog_encoder", "leading_one_encoder", "raw_encoder"),
     "array": ("array", "front", "row"),
     "projector": ("predictor_projector", "requantiser"),
-    "top-k": ("spls_topk", "spls_counts2", "spls_counts3", "spls_counts4", "spls_keeper"),
+    "top-k": ("spls_topk", "spls_counts4", "spls_keeper"),
     "similarity": ("spls_similar", "spls_distance"),
     "queue": ("spls_queue",),
     "sums": ("lapa_accumulate", "lapa_sum_row"),
