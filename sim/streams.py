@@ -5,8 +5,14 @@ A bench moves all of them together, cycle by cycle: `drive` before the clock edg
 """
 
 from collections.abc import Sequence
-from random import Random
-from typing import Any
+from typing import Any, Protocol
+
+
+class Chance(Protocol):
+    """What decides about pauses: `random.Random`, or what takes its place."""
+
+    def random(self) -> float:
+        """A number from 0 to 1."""
 
 
 class Source:
@@ -15,7 +21,7 @@ class Source:
     idle: share of cycles in which nothing is offered though there is something to offer.
     """
 
-    def __init__(self, dut: Any, name: str, items: Sequence[int], *, idle: float, rng: Random) -> None:
+    def __init__(self, dut: Any, name: str, items: Sequence[int], *, idle: float, rng: Chance) -> None:
         self._valid = getattr(dut, f"{name}__valid")
         self._ready = getattr(dut, f"{name}__ready")
         self._payload = getattr(dut, f"{name}__payload")
@@ -52,7 +58,7 @@ class Sink:
     stall: share of cycles in which nothing is taken.
     """
 
-    def __init__(self, dut: Any, name: str, *, stall: float, rng: Random) -> None:
+    def __init__(self, dut: Any, name: str, *, stall: float, rng: Chance) -> None:
         self._name = name
         self._valid = getattr(dut, f"{name}__valid")
         self._ready = getattr(dut, f"{name}__ready")
