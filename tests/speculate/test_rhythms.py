@@ -5,7 +5,7 @@ from itertools import combinations, product
 
 import pytest
 
-from config.speculate import METHODS, SpeculationConfig
+from config.speculate import METHODS, SYSTEM_OF, SpeculationConfig
 from sim import speculation
 from sim.dot import Rhythm
 from tests.speculate import layers
@@ -44,7 +44,7 @@ def run(method: str, length: int, together: int) -> None:
 
 
 @pytest.mark.parametrize("length", [3, pytest.param(4, marks=pytest.mark.long)])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["dense", *(pytest.param(name, marks=pytest.mark.long) for name in SYSTEM_OF)])
 def test_every_rhythm_of_each_stream(method: str, length: int) -> None:
     """All 7 of three or 15 of four cycles on each of the streams: the last record has left in time, and each equals
     the golden."""
