@@ -7,6 +7,7 @@ order kept                a transfer that the solver picks leaves behind just th
 payload held              valid and payload stay as they are until they are taken
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from amaranth.hdl import Assert, Module, Signal, Value
@@ -75,7 +76,7 @@ def inputs_of(component: wiring.Component) -> dict[str, Value]:
     return {"__".join(map(str, path)): Value.cast(port) for path, member, port in members if member.flow == wiring.In}
 
 
-class Claim(wiring.Component):
+class Claim(wiring.Component, ABC):
     """Drives every input of a component with what the solver likes; what is claimed is added by `claim` of those below.
 
     Members are the inputs of `dut`, named as `inputs_of` does, and those in `free`, which the solver chooses as well.
@@ -95,8 +96,9 @@ class Claim(wiring.Component):
     def _drive(self, m: Module, dut: wiring.Component) -> None:
         m.d.comb += [port.eq(getattr(self, name)) for name, port in inputs_of(dut).items()]
 
+    @abstractmethod
     def claim(self, m: Module, dut: wiring.Component) -> None:
-        raise NotImplementedError
+        """Adds what is claimed of `dut`."""
 
 
 class OfferClaim(Claim):

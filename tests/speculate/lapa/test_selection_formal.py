@@ -15,11 +15,11 @@ from amaranth.lib.wiring import In
 
 from config.speculate import UNITY, SpeculationConfig
 from hdl.speculate.lapa.selection import LapaSelection
-from hdl.speculate.socket import row_layout, settings_layout
+from hdl.speculate.socket import row_layout
 from tests.formal import contract
 from tests.formal.prove import check
 from tests.planted import Fault, Planted
-from tests.speculate.selection_proofs import claim_by, fair, narrow, one_for_every_change, still
+from tests.speculate.selection_proofs import SelectionClaim, narrow, one_for_every_change
 
 pytestmark = pytest.mark.formal
 
@@ -29,52 +29,23 @@ HALF = UNITY // 2
 """What eta is a multiple of; that the threshold is the rule's is proved for every eta in `test_threshold.py`."""
 
 
-class SelectionClaim(wiring.Component):
-    """Of one head of two keys, two rows and two rounds: e) what a row keeps, it was allowed to, and the second round,
-    if there was one, visited it; f) the key with the largest sum of an allowed row's is visited, and the one with the
-    largest of those that survived the first round is kept; g) rows and visits come in order, the latter rising, and
-    stand until they are taken; h) the last row has left by `deadline`.
+class LapaClaim(SelectionClaim):
+    """Of two keys, two rows and two rounds: e) what a row keeps, it was allowed to, and the second round, if there was
+    one, visited it; f) the key with the largest sum of an allowed row's is visited, and the one with the largest of
+    those that survived the first round is kept; g) rows and visits come in order, the latter rising, and stand until
+    they are taken; h) the last row has left by `deadline`. The solver chooses when visits are taken.
 
     What is visited is what any row still wants. Where one row may attend to nothing, it is what the other one wants:
     there, e and f are about that row's survivors.
-
-    The solver chooses settings, sums, which keys are valid, and when columns come and visits and rows are taken, each
-    after `pause` cycles at most, or after any number. `claims`: which are made.
     """
 
-    def __init__(
-        self,
-        dut: wiring.Component,
-        config: SpeculationConfig,
-        *,
-        pause: int | None = None,
-        deadline: int = 0,
-        claims: str = CLAIMS,
-    ):
-        self._dut, self._config, self._claims = dut, config, claims
-        self._pause, self._deadline = pause, deadline
-        super().__init__(
-            {
-                "settings": In(settings_layout(config)),
-                "comes": In(1),
-                "sums": In(config.rows * config.sum_bits),
-                "may": In(config.rows),
-                "visited": In(1),
-                "taken": In(1),
-            }
-        )
+    def __init__(self, dut: wiring.Component, config: SpeculationConfig, **options):
+        super().__init__(dut, config, {"visited": In(1)}, **options)
 
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.dut = dut = self._dut
+    def follow(self, m: Module, dut: wiring.Component) -> tuple[Value, list[Value]]:
         settings, config = self.settings, self._config
-        still(m, settings)
         m.d.comb += [Assume((eta <= UNITY) & ~eta[: HALF.bit_length() - 1].any()) for eta in settings.eta]
-        m.d.comb += [
-            Assume((settings.tokens >= 1) & (settings.tokens <= TOKENS)),
-            dut.settings.eq(settings),
-            dut.rows.ready.eq(self.taken),
-        ]
+        m.d.comb += Assume((settings.tokens >= 1) & (settings.tokens <= TOKENS))
         sums = [[Signal(signed(config.sum_bits), name=f"a{row}_{key}") for key in range(TOKENS)] for row in range(2)]
         allowed = [Signal(TOKENS, name=f"allowed{row}") for row in range(2)]
         after = [
@@ -83,12 +54,7 @@ class SelectionClaim(wiring.Component):
         idle = self._send(m, dut, (allowed, sums, after))
         seen = self._visits(m, dut)
         done = self._rows(m, dut, (allowed, sums, after), seen)
-        if self._pause is not None:
-            for willing in (self.taken, self.visited, self.comes | idle):
-                fair(m, willing, self._pause)
-        if "h" in self._claims:
-            claim_by(m, done, self._deadline)
-        return m
+        return done, [self.visited, self.comes | idle]
 
     def _send(self, m: Module, dut: wiring.Component, known) -> Value:
         """All keys; then, unless that round drops nothing, those to visit, each when it was named. Returns that there
@@ -174,10 +140,13 @@ class SelectionClaim(wiring.Component):
         return Cat(first, survives[1] & (~survives[0] | (a[1] >= a[0])))
 
 
-def proof(tmp_path: Path, depth: int, faults: dict[str, Fault] | None = None, **options):
+def proof(
+    tmp_path: Path, depth: int, faults: dict[str, Fault] | None = None, *, pause: int, deadline: int, claims=CLAIMS
+):
     config = narrow("lapa", tokens=TOKENS)
     dut = LapaSelection(config)
-    claim = SelectionClaim(Planted(dut, **faults) if faults else dut, config, **options)
+    wrong = Planted(dut, **faults) if faults else dut
+    claim = LapaClaim(wrong, config, pause=pause, deadline=deadline, claims=claims)
     return check(claim, folder=tmp_path, depth=depth, gates=True)
 
 

@@ -13,72 +13,40 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from config.speculate import UNITY, SpeculationConfig
-from hdl.speculate.socket import row_layout, settings_layout
+from hdl.speculate.socket import row_layout
 from hdl.speculate.spls.selection import SplsSelection
 from tests.formal import contract
 from tests.formal.prove import check
 from tests.planted import Fault, Planted
-from tests.speculate.selection_proofs import claim_by, fair, narrow, one_for_every_change, still
+from tests.speculate.selection_proofs import SelectionClaim, narrow, one_for_every_change, still
 
 pytestmark = pytest.mark.formal
 
 CLAIMS = "abcdgh"
 
 
-class SelectionClaim(wiring.Component):
-    """Of one head: a) just min(k, valid) keys are kept for the critical row that is watched, all of them valid, b) each
-    with a score no smaller than that of any that is dropped, c) and on equal scores a lower key; d) every row is
-    critical, or names an earlier critical row of its window; g) rows come in order, chunk by chunk, and stand until
-    they are taken; h) the last one has left by `deadline`.
-
-    The solver chooses settings, sums, which keys are valid, and when columns come and rows are taken, each after
-    `pause` cycles at most, or after any number. `claims`: which are made.
+class SplsClaim(SelectionClaim):
+    """a) just min(k, valid) keys are kept for the critical row that is watched, all of them valid, b) each with a score
+    no smaller than that of any that is dropped, c) and on equal scores a lower key; d) every row is critical, or names
+    an earlier critical row of its window; g) rows come in order, chunk by chunk, and stand until they are taken; h) the
+    last one has left by `deadline`. The solver chooses the row that is watched, and the shift of the scores.
     """
 
-    def __init__(
-        self,
-        dut: wiring.Component,
-        config: SpeculationConfig,
-        *,
-        pause: int | None = None,
-        deadline: int = 0,
-        claims: str = CLAIMS,
-    ):
-        self._dut, self._config, self._claims = dut, config, claims
-        self._pause, self._deadline = pause, deadline
-        super().__init__(
-            {
-                "settings": In(settings_layout(config)),
-                "shift": In(2),
-                "watched": In(range(config.tokens)),
-                "comes": In(1),
-                "sums": In(config.rows * config.sum_bits),
-                "may": In(config.rows),
-                "taken": In(1),
-            }
-        )
+    def __init__(self, dut: wiring.Component, config: SpeculationConfig, **options):
+        super().__init__(dut, config, {"shift": In(2), "watched": In(range(config.tokens))}, **options)
 
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.dut = dut = self._dut
+    def follow(self, m: Module, dut: wiring.Component) -> tuple[Value, list[Value]]:
         settings, most = self.settings, self._config.tokens
-        still(m, settings, self.shift, self.watched)
+        still(m, self.shift, self.watched)
         m.d.comb += [
             Assume((settings.tokens >= 1) & (settings.tokens <= most) & (self.watched < settings.tokens)),
             Assume((settings.k >= 1) & (settings.k <= most) & (settings.s <= UNITY)),
             Assume((settings.k_similarity >= 1) & (settings.k_similarity <= settings.k)),
-            dut.settings.eq(settings),
-            dut.rows.ready.eq(self.taken),
         ]
         valid, scores, sent = self._send(m, dut)
-        kept, done = self._follow(m, dut)
+        kept, done = self._rows(m, dut)
         self._judge(m, dut, (valid, scores), kept)
-        if self._pause is not None:
-            fair(m, self.taken, self._pause)
-            fair(m, self.comes | sent, self._pause)
-        if "h" in self._claims:
-            claim_by(m, done, self._deadline)
-        return m
+        return done, [self.comes | sent]
 
     @property
     def _final(self) -> Value:
@@ -124,7 +92,7 @@ class SelectionClaim(wiring.Component):
         ]
         return score
 
-    def _follow(self, m: Module, dut: wiring.Component) -> tuple[Signal, Value]:
+    def _rows(self, m: Module, dut: wiring.Component) -> tuple[Signal, Value]:
         """The rows as they come: d and g. Returns the keys of the row up to this beat, and that all rows have left."""
         config, o = self._config, dut.rows.payload
         row, chunk = Signal(range(config.tokens + 1)), Signal(range(config.blocks + 1))
@@ -141,8 +109,7 @@ class SelectionClaim(wiring.Component):
             with m.If(o.last):
                 m.d.sync += [before.eq(0), chunk.eq(0), row.eq(row + 1), critical.bit_select(row, 1).eq(itself)]
         claims = {"d": itself | earlier, "g": ~done & (o.row == row) & sound}
-        for name in claims.keys() & set(self._claims):
-            m.d.comb += Assert(~dut.rows.valid | claims[name])
+        m.d.comb += [Assert(~dut.rows.valid | claim) for name, claim in claims.items() if name in self._claims]
         if "g" in self._claims:
             m.d.comb += Assert(contract.held(m, dut.rows))
         return kept, done
@@ -168,10 +135,20 @@ SIMILAR = {"tokens": 2, "window": 2}
 CHUNKS = {"tokens": 4}
 
 
-def proof(tmp_path: Path, shape: dict, depth: int, faults: dict[str, Fault] | None = None, **options):
+def proof(
+    tmp_path: Path,
+    shape: dict,
+    depth: int,
+    faults: dict[str, Fault] | None = None,
+    *,
+    pause: int | None = None,
+    deadline: int = 0,
+    claims: str = CLAIMS,
+):
     config = narrow("spls", **shape)
     dut = SplsSelection(config)
-    claim = SelectionClaim(Planted(dut, **faults) if faults else dut, config, **options)
+    wrong = Planted(dut, **faults) if faults else dut
+    claim = SplsClaim(wrong, config, pause=pause, deadline=deadline, claims=claims)
     return check(claim, folder=tmp_path, depth=depth, gates=True)
 
 
