@@ -88,10 +88,11 @@ def expected(config: SpeculationConfig, layer: Layer) -> list[tuple]:
     return beats
 
 
-def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, rest=0, seed=0) -> list[Seen]:
+def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, rest=0, hold=0) -> list[Seen]:
     """Runs the layers one behind the other; the settings change when the last beat of a layer has left. idle, stall:
-    how probable a pause is; rest: cycles without a column behind each head."""
-    rng = np.random.default_rng(seed)
+    how probable a pause is; rest: cycles without a column behind each head; hold: cycles before the first beat of a
+    layer is taken."""
+    rng = np.random.default_rng(0)
     results = []
 
     async def bench(ctx):
@@ -101,7 +102,7 @@ def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, s
                 {"tokens": layer.tokens, "causal": layer.causal, "k": layer.k, "k_similarity": layer.k_similarity}
                 | {"s": layer.s, "f": 1},
             )
-            results.append(await _run(ctx, dut, config, layer, (idle, stall, rest, rng)))
+            results.append(await _run(ctx, dut, config, layer, (idle, stall, rest, hold, rng)))
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
@@ -111,14 +112,14 @@ def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, s
 
 
 async def _run(ctx, dut, config: SpeculationConfig, layer: Layer, flow) -> Seen:
-    idle, stall, rest, rng = flow
+    idle, stall, rest, hold, rng = flow
     items, seen, beats = columns_of(config, layer), Seen(), len(expected(config, layer))
     last = data.View(column_layout(config), dut.columns.payload.as_value()).last
     taken, standing, cycle, limit = (
         0,
         None,
         0,
-        400 + rest * len(layer.sums) + 8 * (len(items) + beats + layer.tokens * 16 * len(layer.sums)),
+        400 + hold + rest * len(layer.sums) + 8 * (len(items) + beats + layer.tokens * 16 * len(layer.sums)),
     )
     offered, pause, head = False, 0, len(items) // len(layer.sums)
     # Beats that never come are seen in the comparison.
@@ -128,7 +129,7 @@ async def _run(ctx, dut, config: SpeculationConfig, layer: Layer, flow) -> Seen:
             ctx.set(dut.columns.payload.as_value(), items[taken])
             offered = True
         ctx.set(dut.columns.valid, offered)
-        ctx.set(dut.rows.ready, ready := rng.random() >= stall)
+        ctx.set(dut.rows.ready, ready := cycle >= hold and rng.random() >= stall)
         fires = False
         if offered:
             fires = ctx.get(dut.columns.ready)

@@ -53,8 +53,9 @@ def layers_of(config: SpeculationConfig, seed: int = 3) -> list[Layer]:
     ]
 
 
-def check(config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, rest=0, dut=None) -> list:
-    seen = simulate(dut or SplsSelection(config), config, layers, idle=idle, stall=stall, rest=rest)
+def check(config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0, rest=0, hold=0, dut=None) -> list:
+    dut = dut or SplsSelection(config)
+    seen = simulate(dut, config, layers, idle=idle, stall=stall, rest=rest, hold=hold)
     for layer, got in zip(layers, seen, strict=True):
         assert got.beats == expected(config, layer)
     return seen
@@ -64,6 +65,13 @@ def check(config: SpeculationConfig, layers: list[Layer], *, idle=0.0, stall=0.0
 def test_equals_golden(idle: float, stall: float) -> None:
     config = config_of()
     check(config, layers_of(config), idle=idle, stall=stall)
+
+
+def test_holds_what_nobody_takes() -> None:
+    """Longer than it has room for: then it takes no more columns, and loses nothing."""
+    config = config_of()
+    seen = check(config, layers_of(config), hold=300)
+    assert seen[0].refused
 
 
 @pytest.mark.parametrize(
