@@ -46,7 +46,6 @@ def _parser() -> argparse.ArgumentParser:
 
     synth = commands.add_parser("synth", help="area, timing and energy of every array on the 45 nm library")
     synth.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
-    synth.add_argument("--paper", action="store_true", help="map the speculation units of the papers' scale too")
     synth.set_defaults(module="foreshift.synthesis")
 
     report = commands.add_parser("report", help="write the report pages from the figures that were measured")

@@ -22,7 +22,7 @@ def run(args: Namespace) -> None:
     if not (demo.OUTPUT / "demo.md").is_file():
         demo.run(Namespace(text=None))
     if not _synthesised():
-        synthesis.run(Namespace(json=False, paper=False))
+        synthesis.run(Namespace(json=False))
     lines = ["# Report", ""]
     pictures: set[Path] = set()
     for title, folder, page, command in PARTS:

@@ -48,17 +48,17 @@ def _unit_text(config: SpeculationConfig) -> str:
     return str(verilog(SpeculationUnit(config), config.name))
 
 
-def _units(paper: bool, path: Path, cells: liberty.Library, say: Callable[[str], None]) -> list[speculation.Unit]:
-    """The units that predict; those of the papers' scale only if asked for, and not timed."""
+def _units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> list[speculation.Unit]:
+    """The units that predict."""
 
     def measure(preset: str, config: SpeculationConfig, text: str) -> speculation.Unit:
         say(f"mapping the {preset} {config.name}")
-        return speculation.measure(preset, config, lambda _: text, WORK, path, cells, timed=preset != "paper")
+        return speculation.measure(preset, config, lambda _: text, WORK, path, cells)
 
     # Two at a time: the tools take one core each. Verilog is written by one Yosys after the other.
     with ThreadPoolExecutor(2) as pool:
         jobs = []
-        for preset in ("tiny", "minilm", *(("paper",) if paper else ())):
+        for preset in presets.PRESETS:
             for method in SYSTEM_OF:
                 config = presets.speculation(preset)[method]
                 jobs.append(pool.submit(measure, preset, config, _unit_text(config)))
@@ -99,7 +99,7 @@ def run(args: Namespace) -> None:
         "loading of weights included, glitches and wires not",
         "not included": "the memory of partial sums (given in bits), clock tree, wires",
     }
-    units = _units(args.paper, path, cells, say)
+    units = _units(path, cells, say)
     heads = cycles.measure(say)
     about_units = {
         "library": conditions["library"],
@@ -107,7 +107,7 @@ def run(args: Namespace) -> None:
         "memories": "no cells: their bits are counted, and for the clock their ports are flip-flops",
         "clock": "of the slowest path that ends in a sub-block, wherever it begins, or passes through the encoders; "
         "nets between modules are not buffered for their load" + ("" if timing.available() else f". {timing.MISSING}"),
-        "not included": "clock tree, wires; the papers' scale, unless asked for (foreshift synth --paper), never timed",
+        "not included": "clock tree, wires",
     }
     with staged(OUTPUT) as folder:
         report.units_plot(units, folder / "speculation.png")

@@ -10,7 +10,7 @@ from config.errors import require
 Array = Any
 """A NumPy array or a torch tensor."""
 
-_EXACT_FLOAT64 = 2**53
+_EXACT_FLOAT32, _EXACT_FLOAT64 = 2**24, 2**53
 
 
 def namespace(*arrays: Array) -> Any:
@@ -46,19 +46,33 @@ def leading_one(magnitude: Array, bits: int) -> Array:
 
 
 def matmul_transposed(x: Array, w: Array, largest_product: int) -> Array:
-    """x [T, D] times the transpose of w [N, D], exact, as int64 [T, N].
+    """x [..., T, D] times the transpose of w [..., N, D], exact, as int64 [..., T, N].
 
-    Runs in float64, which every device multiplies fast and which is exact as long as D·largest_product < 2^53.
+    Runs in floating point, which every device multiplies fast, and which is exact as long as no sum can leave the
+    integers that the type holds: D·largest_product < 2^24 for float32, < 2^53 for float64.
     """
     xp = namespace(x, w)
     require(
-        x.ndim == 2 and w.ndim == 2 and x.shape[1] == w.shape[1],
-        f"x and w must be [T, D] and [N, D] with the same D, not {tuple(x.shape)} and {tuple(w.shape)}; "
+        x.ndim >= 2 and w.ndim >= 2 and x.shape[-1] == w.shape[-1],
+        f"x and w must be [..., T, D] and [..., N, D] with the same D, not {tuple(x.shape)} and {tuple(w.shape)}; "
         "cut or pad them to one depth.",
     )
+    largest = x.shape[-1] * largest_product
     require(
-        x.shape[1] * largest_product < _EXACT_FLOAT64,
-        f"D must be below {_EXACT_FLOAT64 // largest_product} for an exact sum, not {x.shape[1]}; split the depth.",
+        largest < _EXACT_FLOAT64,
+        f"D must be below {_EXACT_FLOAT64 // largest_product} for an exact sum, not {x.shape[-1]}; split the depth.",
     )
-    product = xp.matmul(xp.astype(x, xp.float64), xp.astype(w, xp.float64).T)
+    exact = xp.float32 if largest < _EXACT_FLOAT32 and _float32_is_whole(xp) else xp.float64
+    product = xp.matmul(xp.astype(x, exact), xp.matrix_transpose(xp.astype(w, exact)))
     return xp.astype(product, xp.int64)
+
+
+def _float32_is_whole(xp: Any) -> bool:
+    """torch may be told to multiply float32 in fewer bits."""
+    precision = getattr(xp, "get_float32_matmul_precision", None)
+    return precision is None or precision() == "highest"
+
+
+def positions(like: Array, axis: int = -1) -> Array:
+    """0, 1, 2, … along an axis of `like`, int64, on its device."""
+    return namespace(like).arange(like.shape[axis], device=like.device)

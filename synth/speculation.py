@@ -178,15 +178,13 @@ def measure(
     folder: Path,
     liberty: Path,
     library: Library,
-    timed: bool = True,
 ) -> Unit:
-    """Map a unit and, if `timed` and OpenSTA is at hand, time it; `verilog` gives its text. Raises `Refusal` if a tool
-    fails."""
+    """Map a unit and, if OpenSTA is at hand, time it; `verilog` gives its text. Raises `Refusal` if a tool fails."""
     work = folder / f"{preset}_{config.name}"
     _map(verilog(config), config.name, work, liberty)
     modules = json.loads((work / "netlist.json").read_text(encoding="utf-8"))["modules"]
     paths = list(_instances(modules, config.name, config.name, ""))
-    clocks = _clocks(config.name, paths, work, liberty) if timed and timing.available() else {}
+    clocks = _clocks(config.name, paths, work, liberty) if timing.available() else {}
     return Unit(preset, config, _parts(modules, config.name, paths, library, clocks))
 
 

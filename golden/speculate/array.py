@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dot products of coded operands, as the arrays of `hdl/speculate/array.py` compute them.
 
-Each takes x [T, D] and w [N, D], integers of the operand's width, codes them as its number system does, and returns
-the exact sums as int64 [T, N].
+Each takes x [..., T, D] and w [..., N, D], integers of the operand's width, codes them as its number system does, and
+returns the exact sums as int64 [..., T, N].
 """
 
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
 from config.array import NumberSystem, number_system
-from config.formats import OPERAND_BITS, Format, HLogFormat, IntegerFormat, LeadingOneFormat
+from config.formats import OPERAND_BITS, Format, HLogFormat, IntegerFormat, LeadingOneFormat, RawFormat
 from golden.arith import hlog, integer, leading_one
-from golden.arrays import Array, matmul_transposed, signed_integers
+from golden.arrays import Array, matmul_transposed, namespace, signed_integers
 
 
 def coded_value(x: Array, coding: Format) -> Array:
@@ -36,8 +41,29 @@ def encode(x: Array, coding: Format) -> Array:
 
 
 def dot(x: Array, w: Array, system: NumberSystem) -> Array:
-    """x [T, D] times w [N, D] in `system`, exact, int64 [T, N]."""
-    return matmul_transposed(coded_value(x, system.x), coded_value(w, system.w), system.product_magnitude)
+    """x [..., T, D] times w [..., N, D] in `system`, exact, int64 [..., T, N]."""
+    return matmul_transposed(_looked_up(x, system.x), _looked_up(w, system.w), system.product_magnitude)
+
+
+def _looked_up(x: Array, coding: Format) -> Array:
+    """`coded_value`, of many operands."""
+    if isinstance(coding, RawFormat):
+        return coded_value(x, coding)
+    x = signed_integers(x, _operand_bits(coding))
+    xp = namespace(x)
+    table = xp.asarray(_values(coding), device=x.device)
+    return xp.reshape(xp.take(table, xp.reshape(x, (-1,)) + len(table) // 2), x.shape)
+
+
+@cache
+def _values(coding: Format) -> NDArray[np.int64]:
+    """The value of each operand, from the smallest on."""
+    high = 1 << (_operand_bits(coding) - 1)
+    return np.asarray(coded_value(np.arange(-high, high), coding))
+
+
+def _operand_bits(coding: Format) -> int:
+    return OPERAND_BITS if isinstance(coding, IntegerFormat) else coding.bits
 
 
 def hlog_dot(x: Array, w: Array, bits: int = OPERAND_BITS, rounding: str = "nearest") -> Array:

@@ -4,7 +4,7 @@
 from config.speculate import Settings
 from golden.arrays import Array, namespace
 from golden.speculate.operands import allowed, check_shapes
-from golden.speculate.plan import Plan, assemble
+from golden.speculate.plan import Plan, all_critical
 
 
 def predict(
@@ -17,11 +17,9 @@ def predict(
     bk: Array | None = None,
     attend: Array | None = None,
 ) -> Plan:
-    """The plan of a layer; of the operands [T, D] and [H, dh, D] only the shapes count. attend: bool [T], keys that may
-    be attended to, or none for all."""
+    """The plan of a layer; of the operands [..., T, D] and [H, dh, D] only the shapes count. attend: bool [..., T],
+    keys that may be attended to, or none for all."""
     check_shapes(x, wq, wk, settings)
     xp = namespace(x, wq, wk)
-    tokens, heads = x.shape[0], wq.shape[0]
-    pairs = allowed(tokens, settings, attend, x)
-    itself = xp.broadcast_to(xp.arange(tokens)[None, :], (heads, tokens))
-    return assemble(xp.broadcast_to(pairs[None, :, :], (heads, tokens, tokens)), itself, 1, heads + 1)
+    pairs = allowed(x, settings, attend)
+    return all_critical(xp.broadcast_to(pairs, (*pairs.shape[:-3], wq.shape[0], *pairs.shape[-2:])))

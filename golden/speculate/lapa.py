@@ -14,8 +14,8 @@ from config.formats import OPERAND_BITS
 from config.speculate import UNITY, LapaSettings
 from golden.arrays import Array, namespace
 from golden.speculate.array import dot
-from golden.speculate.operands import allowed, check_shapes, project
-from golden.speculate.plan import Plan, assemble
+from golden.speculate.operands import predicted
+from golden.speculate.plan import Plan, all_critical
 
 SYSTEM = number_system("aloc")
 
@@ -31,37 +31,28 @@ def predict(
     attend: Array | None = None,
     slices: Sequence[int] = (4, 4),
 ) -> Plan:
-    """The plan of a layer; every row is critical. x: int8 [T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in units of
-    the sums, or none; attend: bool [T], keys that may be attended to, or none for all. slices: as the unit is built.
+    """The plan of a layer; every row is critical. x: int8 [..., T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in
+    units of the sums, or none; attend: bool [..., T], keys that may be attended to, or none for all. slices: as the
+    unit is built.
 
     Raises `Refusal` for operands that do not fit each other, and unless there is an eta for each slice.
     """
-    check_shapes(x, wq, wk, settings)
     require(
         len(settings.eta) == len(slices),
         f"eta must hold one value for each of {len(slices)} rounds, not {len(settings.eta)}; give one per slice.",
     )
-    xp = namespace(x, wq, wk)
-    tokens, heads = x.shape[0], wq.shape[0]
-    pairs = allowed(tokens, settings, attend, x)
-    masks = []
-    for head in range(heads):
-        scale = settings.scale(head)
-        q = project(x, wq[head, ...], None if bq is None else bq[head, ...], scale.q, SYSTEM)
-        k = project(x, wk[head, ...], None if bk is None else bk[head, ...], scale.k, SYSTEM)
-        masks.append(rounds(q, k, pairs, settings.eta, slices)[-1])
-    itself = xp.broadcast_to(xp.arange(tokens)[None, :], (heads, tokens))
-    return assemble(xp.stack(masks), itself, 1, heads + 1)
+    found = predicted(x, wq, wk, settings, SYSTEM, bq=bq, bk=bk, attend=attend)
+    return all_critical(rounds(found.q, found.k, found.pairs, settings.eta, slices)[-1])
 
 
 def rounds(q: Array, k: Array, pairs: Array, eta: Sequence[int], slices: Sequence[int]) -> list[Array]:
-    """The survivors bool [T, T] of each round, for Q̂, K̂ [T, dh] and the allowed `pairs`."""
+    """The survivors bool [..., T, S] of each round, for Q̂ [..., T, dh], K̂ [..., S, dh] and the allowed `pairs`."""
     xp = namespace(q, k)
-    survivors, found = pairs, []
-    sums = xp.zeros((q.shape[0], k.shape[0]), dtype=xp.int64)
+    sums, survivors, found = None, pairs, []
     for part, fraction in zip(sliced(k, slices), eta, strict=True):
         # Only Q̂ is coded, so it takes the place of the weight. What was dropped is added to as well: nobody looks.
-        sums = sums + dot(part, q, SYSTEM).T
+        added = xp.matrix_transpose(dot(part, q, SYSTEM))
+        sums = added if sums is None else sums + added
         survivors = kept(sums, survivors, fraction)
         found.append(survivors)
     return found
@@ -83,6 +74,6 @@ def sliced(k: Array, slices: Sequence[int]) -> list[Array]:
 def kept(sums: Array, survivors: Array, fraction: int) -> Array:
     """DDF: the survivors with 256·(max - A) ≤ fraction·(max - min), maximum and minimum over the row's survivors."""
     xp = namespace(sums)
-    largest = xp.max(xp.where(survivors, sums, xp.min(sums)), axis=1, keepdims=True)
-    smallest = xp.min(xp.where(survivors, sums, xp.max(sums)), axis=1, keepdims=True)
+    largest = xp.max(xp.where(survivors, sums, xp.min(sums)), axis=-1, keepdims=True)
+    smallest = xp.min(xp.where(survivors, sums, xp.max(sums)), axis=-1, keepdims=True)
     return survivors & (UNITY * (largest - sums) <= fraction * (largest - smallest))

@@ -7,7 +7,7 @@ computed over the keys kept for it, or *similar* to an earlier critical row, who
 
 from dataclasses import dataclass
 
-from golden.arrays import Array, namespace
+from golden.arrays import Array, namespace, positions
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a layer of H heads and T tokens; NumPy arrays or torch tensors.
+    """The plan of a layer of H heads and T tokens, or of a batch of them; NumPy arrays or torch tensors.
 
-    mask: bool [H, T, T], key j is kept for critical row i; all false in similar rows.
-    reference: int64 [H, T], the critical row whose result row i takes, itself if it is critical.
-    columns: bool [H, T], K and V of the token are needed: some critical row of the head keeps it.
-    leader: int64 [T], the token whose FFN result is taken, itself if it is computed.
-    agreed: bool [T], every head takes the same other row, so that the output projection is a copy as well.
+    mask: bool [..., H, T, T], key j is kept for critical row i; all false in similar rows.
+    reference: int64 [..., H, T], the critical row whose result row i takes, itself if it is critical.
+    columns: bool [..., H, T], K and V of the token are needed: some critical row of the head keeps it.
+    leader: int64 [..., T], the token whose FFN result is taken, itself if it is computed.
+    agreed: bool [..., T], every head takes the same other row, so that the output projection is a copy as well.
     """
 
     mask: Array
@@ -44,51 +44,63 @@ class Plan:
 
     @property
     def critical(self) -> Array:
-        """bool [H, T]."""
-        xp = namespace(self.reference)
-        return self.reference == xp.arange(self.reference.shape[1])[None, :]
+        """bool [..., H, T]."""
+        return self.reference == positions(self.reference)
 
     @property
     def counts(self) -> Counts:
         """What is left to compute."""
         xp = namespace(self.leader)
-        own = self.leader == xp.arange(self.leader.shape[0])
+
+        def count(flags: Array) -> int:
+            return int(xp.count_nonzero(flags))
+
         return Counts(
-            queries=int(xp.sum(xp.astype(self.critical, xp.int64))),
-            keys=int(xp.sum(xp.astype(self.columns, xp.int64))),
-            scores=int(xp.sum(xp.astype(self.mask, xp.int64))),
-            ffn=int(xp.sum(xp.astype(own, xp.int64))),
-            projections=int(xp.sum(xp.astype(~self.agreed, xp.int64))),
+            queries=count(self.critical),
+            keys=count(self.columns),
+            scores=count(self.mask),
+            ffn=count(self.leader == positions(self.leader)),
+            projections=count(~self.agreed),
         )
+
+
+def all_critical(mask: Array) -> Plan:
+    """The plan of kept keys [..., H, T, T] without a copied row."""
+    xp = namespace(mask)
+    reference = xp.broadcast_to(positions(mask), mask.shape[:-1])
+    return assemble(mask, reference, 1, mask.shape[-3] + 1)
 
 
 def assemble(mask: Array, reference: Array, window: int, least_votes: int) -> Plan:
     """The plan that follows from the kept keys and the references of all heads.
 
-    mask: bool [H, T, T]; what it says of similar rows is dropped. reference: int64 [H, T], inside windows of `window`
-    rows. least_votes: heads that must name the same row for a token's FFN to be copied (ESACT's f).
+    mask: bool [..., H, T, T]; what it says of similar rows is dropped. reference: int64 [..., H, T], inside windows of
+    `window` rows. least_votes: heads that must name the same row for a token's FFN to be copied (ESACT's f).
     """
     xp = namespace(mask, reference)
-    rows = xp.arange(reference.shape[1])
-    mask = mask & (reference == rows[None, :])[:, :, None]
+    mask = mask & (reference == positions(reference))[..., None]
     leader, agreed = _leaders(reference, window, least_votes)
-    return Plan(mask=mask, reference=reference, columns=xp.any(mask, axis=1), leader=leader, agreed=agreed)
+    return Plan(mask=mask, reference=reference, columns=xp.any(mask, axis=-2), leader=leader, agreed=agreed)
 
 
 def _leaders(reference: Array, window: int, least_votes: int) -> tuple[Array, Array]:
     """The row named most often by a token's heads as another's, the lower on a tie, if enough name it and its own FFN
     is computed; and whether all heads name one."""
     xp = namespace(reference)
-    heads, tokens = reference.shape
-    rows = xp.arange(tokens)
-    first = rows // window * window
-    # Rows name earlier ones of their window only, so distances from its first row are all that is voted on.
-    place = xp.where(reference == rows[None, :], window, reference - first[None, :])
-    votes = xp.stack([xp.sum(xp.astype(place == p, xp.int64), axis=0) for p in range(window)], axis=1)
-    most, named = xp.max(votes, axis=1), first + xp.argmax(votes, axis=1)
-    leader = [0] * tokens
-    for i in range(tokens):
-        candidate = int(named[i])
-        copied = int(most[i]) >= least_votes and int(most[i]) > 0 and leader[candidate] == candidate
-        leader[i] = candidate if copied else i
-    return xp.asarray(leader, dtype=xp.int64), most == heads
+    *outer, heads, tokens = reference.shape
+    rows = positions(reference)
+    # Rows name earlier ones of their window only, so places in it are all that is voted on.
+    place = xp.where(reference == rows, window, reference - rows // window * window)
+    votes = xp.stack([xp.count_nonzero(place == p, axis=-2) for p in range(window)], axis=-1)
+    padding = xp.zeros((*outer, -tokens % window, window), dtype=votes.dtype, device=votes.device)
+    votes = xp.reshape(xp.concat([votes, padding], axis=-2), (*outer, -1, window, window))
+    most, named = xp.max(votes, axis=-1), xp.argmax(votes, axis=-1)
+    leader: list[Array] = []
+    for i in range(window):
+        computed = xp.zeros(named.shape[:-1], dtype=xp.bool, device=named.device)
+        for c in range(i):
+            computed = computed | ((named[..., i] == c) & (leader[c] == c))
+        leader.append(xp.where(computed & (most[..., i] >= least_votes), named[..., i], i))
+    first = positions(named, -2)[:, None] * window
+    leaders = xp.reshape(first + xp.stack(leader, axis=-1), (*outer, -1))[..., :tokens]
+    return leaders, xp.reshape(most, (*outer, -1))[..., :tokens] == heads

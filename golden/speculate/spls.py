@@ -8,9 +8,9 @@ Q̂, K̂ ─► HLog scores ─► shift, saturate ─┬─► top k ───�
 from config.array import number_system
 from config.errors import require
 from config.speculate import UNITY, WINDOWS, SplsSettings
-from golden.arrays import Array, namespace
+from golden.arrays import Array, namespace, positions
 from golden.speculate.array import dot
-from golden.speculate.operands import allowed, check_shapes, project
+from golden.speculate.operands import predicted, score_shifts
 from golden.speculate.plan import Plan, assemble
 
 SYSTEM = number_system("hlog")
@@ -28,46 +28,47 @@ def predict(
     window: int = 8,
     score_bits: int = 8,
 ) -> Plan:
-    """The plan of a layer. x: int8 [T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in units of the sums, or none;
-    attend: bool [T], keys that may be attended to, or none for all. window, score_bits: as the unit is built.
+    """The plan of a layer. x: int8 [..., T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in units of the sums, or none;
+    attend: bool [..., T], keys that may be attended to, or none for all. window, score_bits: as the unit is built.
 
     Raises `Refusal` for operands that do not fit each other.
     """
-    check_shapes(x, wq, wk, settings)
-    xp = namespace(x, wq, wk)
-    pairs = allowed(x.shape[0], settings, attend, x)
-    masks, references = [], []
-    for head in range(wq.shape[0]):
-        scale = settings.scale(head)
-        q = project(x, wq[head, ...], None if bq is None else bq[head, ...], scale.q, SYSTEM)
-        k = project(x, wk[head, ...], None if bk is None else bk[head, ...], scale.k, SYSTEM)
-        scores = shifted(dot(q, k, SYSTEM), scale.score_shift, score_bits)
-        masks.append(top(scores, pairs, settings.k))
-        compared = xp.where(top(scores, pairs, settings.k_similarity), scores, 0)
-        references.append(similar(compared, settings.s, window))
-    return assemble(xp.stack(masks), xp.stack(references), window, settings.f)
+    found = predicted(x, wq, wk, settings, SYSTEM, bq=bq, bk=bk, attend=attend)
+    shifts = score_shifts(settings, wq.shape[0], x)
+    scores = shifted(dot(found.q, found.k, SYSTEM), shifts, score_bits)
+    mask, reference = select(scores, found.pairs, settings, window)
+    return assemble(mask, reference, window, settings.f)
 
 
-def shifted(sums: Array, shift: int, bits: int) -> Array:
+def select(scores: Array, pairs: Array, settings: SplsSettings, window: int) -> tuple[Array, Array]:
+    """What is kept, bool [..., T, S], and the critical row that each row is similar to, int64 [..., T]: from scores
+    int64 [..., T, S] and the allowed `pairs`."""
+    xp = namespace(scores)
+    kept = top(scores, pairs, settings.k)
+    compared = top(scores, pairs, settings.k_similarity) if settings.k_similarity != settings.k else kept
+    return kept, similar(xp.where(compared, scores, 0), settings.s, window)
+
+
+def shifted(sums: Array, shift: int | Array, bits: int) -> Array:
     """Scores in `bits` bits: sums >> shift, towards minus infinity, saturated."""
     xp = namespace(sums)
     return xp.clip(sums >> shift, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 def top(scores: Array, pairs: Array, k: int) -> Array:
-    """bool [T, T]: the k largest scores of each row among the allowed `pairs`, all of them if there are fewer; on equal
-    scores the lower column wins."""
+    """bool [..., T, S]: the k largest scores of each row among the allowed `pairs`, all of them if there are fewer; on
+    equal scores the lower column wins."""
     xp = namespace(scores)
-    tokens = scores.shape[1]
-    below_all = xp.min(scores) - 1
-    order = xp.argsort(xp.where(pairs, scores, below_all), axis=1, descending=True, stable=True)
-    # The place of each column in its row's order.
-    place = xp.argsort(order, axis=1, stable=True)
-    return pairs & (place < min(k, tokens))
+    columns = scores.shape[-1]
+    # Scores that differ from column to column, in the order of preference; what is not allowed lies below them all.
+    ranked = scores * columns + (columns - 1 - positions(scores))
+    ranked = xp.where(pairs, ranked, (xp.min(scores) - 1) * columns)
+    least = xp.sort(ranked, axis=-1, descending=True)[..., min(k, columns) - 1]
+    return pairs & (ranked >= least[..., None])
 
 
 def similar(compared: Array, s: int, window: int) -> Array:
-    """int64 [T]: the critical row that each row of `compared` [T, T] is similar to, itself if it is critical.
+    """int64 [..., T]: the critical row that each row of `compared` [..., T, S] is similar to, itself if it is critical.
 
     Row i is similar to an earlier critical row c of its window iff 256·D ≤ s·(N_i + N_c), D the sum of their absolute
     differences, N of their magnitudes; the smallest D wins, then the lower row.
@@ -76,19 +77,18 @@ def similar(compared: Array, s: int, window: int) -> Array:
     require(
         window in WINDOWS, f"window must be one of {', '.join(map(str, WINDOWS))}, not {window!r}; choose one of them."
     )
-    tokens = compared.shape[0]
-    padding = -tokens % window
-    rows = xp.concat([compared, xp.zeros((padding, tokens), dtype=xp.int64)], axis=0)
-    rows = xp.reshape(rows, (-1, window, tokens))
-    size = xp.sum(xp.abs(rows), axis=2)
+    *outer, tokens, columns = compared.shape
+    padding = xp.zeros((*outer, -tokens % window, columns), dtype=xp.int64, device=compared.device)
+    rows = xp.reshape(xp.concat([compared, padding], axis=-2), (*outer, -1, window, columns))
+    size = xp.sum(xp.abs(rows), axis=-1)
     never = xp.max(size) * 2 + 1
-    first = xp.arange(rows.shape[0]) * window
+    first = xp.broadcast_to(positions(size, -2) * window, size.shape[:-1])
     references = [first]
     for i in range(1, window):
-        distance = xp.sum(xp.abs(rows[:, i : i + 1, :] - rows[:, :i, :]), axis=2)
-        near = UNITY * distance <= s * (size[:, i : i + 1] + size[:, :i])
-        critical = xp.stack([references[c] == first + c for c in range(i)], axis=1)
+        distance = xp.sum(xp.abs(rows[..., i : i + 1, :] - rows[..., :i, :]), axis=-1)
+        near = UNITY * distance <= s * (size[..., i : i + 1] + size[..., :i])
+        critical = xp.stack([references[c] == first + c for c in range(i)], axis=-1)
         distance = xp.where(near & critical, distance, never)
-        best = xp.argmin(distance, axis=1)
-        references.append(xp.where(xp.any(near & critical, axis=1), first + best, first + i))
-    return xp.reshape(xp.stack(references, axis=1), (-1,))[:tokens]
+        best = xp.argmin(distance, axis=-1)
+        references.append(xp.where(xp.any(near & critical, axis=-1), first + best, first + i))
+    return xp.reshape(xp.stack(references, axis=-1), (*outer, -1))[..., :tokens]

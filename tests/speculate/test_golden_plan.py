@@ -146,6 +146,25 @@ def test_torch_twin(module, settings):
     assert 0 < ours.counts.scores <= 3 * 13 * 13
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("module", [spls, lapa, dense])
+def test_a_batch_is_its_sequences(module, causal):
+    kinds = {spls: SplsSettings, lapa: LapaSettings, dense: Settings}
+    chosen = {"k": 5, "k_similarity": 4, "s": 220, "f": 1} if module is spls else {}
+    settings = kinds[module](scales=SCALES, causal=causal, **chosen)
+    rng = np.random.default_rng(9)
+    batch = rng.integers(-128, 128, (2, 3, 13, 20))
+    # Neighbours alike, so that there is something to copy.
+    batch[..., 1::2, :] = batch[..., :-1:2, :]
+    _, wq, wk = operands()
+    attend = rng.random((2, 3, 13)) < 0.7
+    whole = module.predict(batch, wq, wk, settings, attend=attend)
+    for at in np.ndindex(2, 3):
+        alone = module.predict(batch[at], wq, wk, settings, attend=attend[at])
+        for name in ("mask", "reference", "columns", "leader", "agreed"):
+            assert np.array_equal(getattr(whole, name)[at], getattr(alone, name)), name
+
+
 def test_counts():
     mask = np.ones((2, 3, 3), bool)
     found = plan.assemble(mask, np.array([[0, 0, 2], [0, 0, 2]]), 4, 2).counts
@@ -169,7 +188,7 @@ def test_illegal_spls_settings(change, sentence):
 
 def test_illegal_operands():
     x, wq, wk = operands()
-    with pytest.raises(Refusal, match=r"^x must be \[T, D\], and wq and wk \[H, dh, D\] with the same D"):
+    with pytest.raises(Refusal, match=r"^x must be \[\.\.\., T, D\], and wq and wk \[H, dh, D\] with the same D"):
         spls.predict(x[:, :5], wq, wk, SplsSettings())
     with pytest.raises(Refusal, match=r"^scales must hold one entry, or one for each of 3 heads, not 2"):
         lapa.predict(x, wq, wk, LapaSettings(scales=SCALES * 2))

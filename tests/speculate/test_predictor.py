@@ -98,12 +98,10 @@ def simulate(config, given, idle, visit=()):
 
 def expected(config, layer):
     """Q̂, K̂ and allowed pairs of each head."""
-    system, pairs = config.array.system, operands.allowed(len(layer.x), layer.settings, layer.attend, layer.x)
+    given = {"bq": layer.bq, "bk": layer.bk, "attend": layer.attend}
+    found = operands.predicted(layer.x, layer.wq, layer.wk, layer.settings, config.array.system, **given)
     for head in range(config.heads):
-        scale = layer.settings.scale(head)
-        q = operands.project(layer.x, layer.wq[head], layer.bq[head], scale.q, system)
-        k = operands.project(layer.x, layer.wk[head], layer.bk[head], scale.k, system)
-        yield q, k, pairs
+        yield found.q[head], found.k[head], found.pairs[0]
 
 
 def check(config, column, q, k, pairs, block, key):

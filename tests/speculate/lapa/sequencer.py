@@ -34,7 +34,7 @@ class Layer:
 
     def __post_init__(self) -> None:
         slices = self.config.slices
-        self.pairs = allowed(self.tokens, LapaSettings(causal=self.causal), self.attend, self.heads[0][0])
+        self.pairs = allowed(self.heads[0][0], LapaSettings(causal=self.causal), self.attend)[0]
         self.sums = [[dot(part, q, lapa.SYSTEM).T for part in lapa.sliced(k, slices)] for q, k in self.heads]
         self.found = [lapa.rounds(q, k, self.pairs, self.eta, slices) for q, k in self.heads]
 
