@@ -25,6 +25,12 @@ def requantise(acc: Array, mul: int | Array, shift: int | Array, bits: int = OUT
     if 0 not in acc.shape:
         largest = max(abs(int(xp.min(acc))), abs(int(xp.max(acc))))
         require(largest < _ACC_LIMIT, f"acc must be below 2^46 in magnitude, not {largest}; scale it down first.")
+    return rescaled(acc, mul, shift, bits)
+
+
+def rescaled(acc: Array, mul: int | Array, shift: int | Array, bits: int = OUTPUT_BITS) -> Array:
+    """`requantise`, of int64 and without the checks: for those who know that they hold."""
+    xp = namespace(acc)
     rounded = (acc * mul + (1 << (shift - 1))) >> shift
     return xp.clip(rounded, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 

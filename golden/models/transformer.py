@@ -75,9 +75,9 @@ def layer(
         seen(name, result)
         return result
 
+    seen("x", x)
     post = shape.order == "post"
     start = x if post else norm("norm1", x, w.gain1, w.offset1)
-    seen("x", start)
     middle = x + attention(start, w, shape, attend, seen)
     seen("sum1", middle)
     if post:

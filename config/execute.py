@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Widths of what a transformer layer computes in integers; the formulas are in docs/numerics.md."""
+
+STREAM_BITS = 16
+"""Residual sums, and the results that are added to them."""
+
+# Softmax: powers of two with a table of 2^-(n/64), as codes beside the row's largest.
+FRACTION_BITS = 6
+"""Of an exponent, to the base of 2."""
+POWER_BITS = 15
+"""A power of 2^0 is 2^15."""
+PROBABILITY_BITS = 8
+LARGEST_PROBABILITY = (1 << PROBABILITY_BITS) - 1
+"""Code of the row's largest probability."""
+
+# LayerNorm: a normalised root and its reciprocal.
+ROOT_BITS = 16
+"""Of the root's mantissa."""
+RECIPROCAL_SHIFT = 2 * ROOT_BITS - 1
+"""The reciprocal is 2^31 over the mantissa."""
+CENTRED_SHIFT = 4
+"""Low bits that a centred value does without, at the scale of the mantissa."""
+NORMAL_BITS = 10
+"""Fraction bits of a value over the deviation."""
+GAIN_BITS = 16
+"""Of a gain, signed."""
