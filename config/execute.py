@@ -4,11 +4,15 @@
 STREAM_BITS = 16
 """Residual sums, and the results that are added to them."""
 
-# Softmax: powers of two with a table of 2^-(n/64), as codes beside the row's largest.
+# Softmax: powers of two by a table of 2^-(n/64), as codes beside the row's largest.
 FRACTION_BITS = 6
 """Of an exponent, to the base of 2."""
-POWER_BITS = 15
-"""A power of 2^0 is 2^15."""
+ENTRY_BITS = 15
+"""The table's first entry is 2^15."""
+POWER_BITS = 21
+"""2^0 is 2^21 in a sum: what 4096 keys far below the largest add up to must not be lost."""
+DIVISOR_BITS = 16
+"""Of a row's sum, when it divides."""
 PROBABILITY_BITS = 8
 LARGEST_PROBABILITY = (1 << PROBABILITY_BITS) - 1
 """Code of the row's largest probability."""

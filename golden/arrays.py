@@ -45,6 +45,16 @@ def leading_one(magnitude: Array, bits: int) -> Array:
     return position
 
 
+def top_bit(v: Array) -> Array:
+    """floor(log2 v) of integers up to 2^62; 0 for 0."""
+    xp = namespace(v)
+    position = xp.zeros_like(v)
+    for bits in (32, 16, 8, 4, 2, 1):
+        above = xp.astype(v >> (position + bits) != 0, xp.int64)
+        position = position + bits * above
+    return position
+
+
 def matmul_transposed(x: Array, w: Array, largest_product: int) -> Array:
     """x [..., T, D] times the transpose of w [..., N, D], exact, as int64 [..., T, N].
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from config.execute import CENTRED_SHIFT, NORMAL_BITS, RECIPROCAL_SHIFT, ROOT_BITS
 from config.formats import OPERAND_BITS
-from golden.arrays import Array, namespace
+from golden.arrays import Array, namespace, top_bit
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,12 @@ def normalised(r: Array, eps: int) -> Array:
     centred = width * r - total
     v = width * xp.sum(r * r, axis=-1, keepdims=True) - total * total + eps
     # Pairs of bits over 32, negative below.
-    half = (leading_one_of(v) >> 1) - (ROOT_BITS - 1)
+    half = (top_bit(v) >> 1) - (ROOT_BITS - 1)
     root = whole_root(_shifted(v, 2 * half))
     reciprocal = (1 << RECIPROCAL_SHIFT) // xp.where(v == 0, 1, root)
     scaled = _shifted(centred, half + CENTRED_SHIFT)
     low = RECIPROCAL_SHIFT - NORMAL_BITS - CENTRED_SHIFT
     return xp.where(v == 0, 0, (scaled * reciprocal + (1 << (low - 1))) >> low)
-
-
-def leading_one_of(v: Array) -> Array:
-    """floor(log2 v) of integers up to 2^62; 0 for 0."""
-    xp = namespace(v)
-    position = xp.zeros_like(v)
-    for bits in (32, 16, 8, 4, 2, 1):
-        above = xp.astype(v >> (position + bits) != 0, xp.int64)
-        position = position + bits * above
-    return position
 
 
 def whole_root(v: Array) -> Array:
