@@ -17,6 +17,9 @@ PROBABILITY_BITS = 8
 LARGEST_PROBABILITY = (1 << PROBABILITY_BITS) - 1
 """Code of the row's largest probability."""
 
+GELU_TABLES = 2
+"""A few channels of a trained FFN are several times as large as all others: they have a table of their own."""
+
 # LayerNorm: a normalised root and its reciprocal.
 ROOT_BITS = 16
 """Of the root's mantissa."""

@@ -6,7 +6,8 @@
 
 What is free in hardware is used: every output of a matrix product has a scale of its own; so has every channel that a
 norm gives, since gains and weights take it up; and what goes into and comes out of GELU has a zero point, which biases
-take up. Transformers have a few channels that are tens of times as large as the others, and they matter.
+take up, and one of two scales. Trained models have a few channels that are many times as large as all others, and they
+matter.
 """
 
 import math
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import require
-from config.execute import FRACTION_BITS, GAIN_BITS, LARGEST_PROBABILITY, NORMAL_BITS, STREAM_BITS
+from config.execute import FRACTION_BITS, GAIN_BITS, GELU_TABLES, LARGEST_PROBABILITY, NORMAL_BITS, STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.requantise import MAX_SHIFT, MIN_SHIFT
 from golden.arrays import Array, namespace
@@ -32,9 +33,9 @@ from golden.models.transformer import Architecture, LayerWeights
 Floats = NDArray[np.float64]
 LARGEST_BIAS = 1 << 30
 LARGEST_SUM = (1 << (STREAM_BITS - 1)) - 1
-CHANNELS = ("x", "norm1", "norm2")
+CHANNELS = ("x", "norm1", "norm2", "hidden", "active")
 """Tensors with a range for each channel."""
-WHOLE = (*CHANNELS, "sum1", "sum2")
+WHOLE = ("x", "norm1", "norm2", "sum1", "sum2")
 """Tensors whose range is never cut: their outliers matter."""
 HEADS = ("q", "k", "v")
 """Tensors with a range for each head."""
@@ -100,12 +101,13 @@ def _lines(tensor: Array, attend: Array | None, axis: int | None) -> Floats:
 
 @dataclass(frozen=True)
 class Converted:
-    """A layer in integers, and the scales of what goes in and comes out, of each channel [D] (post) or of all [1]
-    (pre): a real value is integer · scale."""
+    """A layer in integers, and scales: a real value is integer · scale. Of what goes in and comes out, of each channel
+    [D] (post) or of all [1] (pre); and of what Q, K and V are made of, of each channel."""
 
     layer: Layer
     x_scale: Floats
     y_scale: Floats
+    qkv_scale: Floats
 
 
 def convert(
@@ -123,7 +125,7 @@ def convert(
     last = ranges[-1].largest("norm2") / LARGEST_CODE if post else ranges[-1].largest("sum2") / LARGEST_SUM
     outputs = [*inputs[1:], last]
     return [
-        Converted(_Conversion(w, shape, seen, x_scale, y_scale, equalise).layer(), x_scale, y_scale)
+        _Conversion(w, shape, seen, x_scale, y_scale, equalise).converted()
         for w, seen, x_scale, y_scale in zip(layers, ranges, inputs, outputs, strict=True)
     ]
 
@@ -137,7 +139,7 @@ class _Conversion:
     y_scale: Floats
     equalise: float
 
-    def layer(self) -> Layer:
+    def converted(self) -> Converted:
         w, post, heads = self.w, self.shape.order == "post", self.shape.heads
         head_width = w.wq.shape[0] // heads
         q, k, v = (self.ranges.largest(name) / LARGEST_CODE for name in HEADS)
@@ -147,27 +149,43 @@ class _Conversion:
         norm1 = _channels(self.ranges.largest("norm1"), w.w_up if post else _qkv(w), self.equalise)
         norm2 = self.y_scale if post else _channels(self.ranges.largest("norm2"), w.w_up, self.equalise)
         first, second = (self.x_scale, norm1) if post else (norm1, norm2)
-        hidden = _steps(max(float(self.ranges.low["hidden"][0]), GELU_FLOOR), float(self.ranges.high["hidden"][0]))
-        active = _steps(float(self.ranges.low["active"][0]), float(self.ranges.high["active"][0]))
+        hidden, active, choice = self._gelu()
+        hidden_scale, hidden_zero, active_scale, active_zero = (
+            np.array([getattr(each, name) for each in steps])[choice]
+            for steps in (hidden, active)
+            for name in ("scale", "zero")
+        )
         exponent = q * k / math.sqrt(head_width) * math.log2(math.e) * (1 << FRACTION_BITS)
-        down = _linear(w.w_down, w.b_down, np.full(w.w_down.shape[1], active.scale), sum2, STREAM_BITS)
-        return Layer(
+        down = _linear(w.w_down, w.b_down, active_scale, sum2, STREAM_BITS)
+        layer = Layer(
             order=self.shape.order,
             heads=heads,
             q=_linear(w.wq, w.bq, first, np.repeat(q, head_width)),
             k=_linear(w.wk, w.bk, first, np.repeat(k, head_width)),
             v=_linear(w.wv, w.bv, first, np.repeat(v, head_width)),
             o=_linear(w.wo, w.bo, np.repeat(context, len(w.bo)), sum1, STREAM_BITS),
-            up=_linear(w.w_up, w.b_up + hidden.zero * hidden.scale, second, np.array([hidden.scale])),
-            down=_without_zero(down, active.zero),
+            up=_linear(w.w_up, w.b_up + hidden_zero * hidden_scale, second, hidden_scale),
+            down=_without_zero(down, active_zero),
             exponent=_by_head(exponent),
             context=_by_head(v / (context * LARGEST_PROBABILITY)),
             stream1=multipliers(self.x_scale / sum1),
             stream2=multipliers((second if post else sum1) / sum2),
             norm1=_norm(w.gain1, w.offset1, norm1, self.shape.eps, sum1 if post else self.x_scale),
             norm2=_norm(w.gain2, w.offset2, norm2, self.shape.eps, sum2 if post else sum1),
-            active=table(hidden, active),
+            gelu=np.stack([table(*steps) for steps in zip(hidden, active, strict=True)]),
+            gelu_choice=choice,
         )
+        return Converted(layer, self.x_scale, self.y_scale, first)
+
+    def _gelu(self) -> tuple[list[Steps], list[Steps], NDArray[np.int64]]:
+        """The steps of what goes into and comes out of each table, and the table of each channel."""
+        low, high = self.ranges.low, self.ranges.high
+        bottom = np.maximum(low["hidden"], GELU_FLOOR)
+        choice = _parted(np.maximum(high["hidden"], -bottom))
+        groups = [choice == table for table in range(GELU_TABLES)]
+        hidden = [_steps(bottom[group], high["hidden"][group]) for group in groups]
+        active = [_steps(low["active"][group], high["active"][group]) for group in groups]
+        return hidden, active, choice
 
 
 def quantise(x: Array, scale: Floats, bits: int) -> Array:
@@ -189,12 +207,24 @@ def _channels(largest: Floats, w: Floats, equalise: float) -> Floats:
     return np.asarray(shape * (largest / shape).max() / LARGEST_CODE)
 
 
-def _steps(low: float, high: float) -> Steps:
-    """256 steps from the one to the other, 0 included among them."""
+def _parted(largest: Floats) -> NDArray[np.int64]:
+    """1 for the channels with a coarse scale, 0 for the others, which are as fine as the largest of them allows: as
+    many of the largest as leave the least sum of squared steps."""
+    order = np.argsort(-largest, kind="stable")
+    falling = largest[order]
+    coarse = np.arange(len(largest))
+    squares = coarse * falling[0] ** 2 + (len(largest) - coarse) * falling**2
+    choice = np.zeros(len(largest), dtype=np.int64)
+    choice[order[: int(np.argmin(squares))]] = 1
+    return choice
+
+
+def _steps(low: Floats, high: Floats) -> Steps:
+    """256 steps from the lowest to the highest, 0 included among them."""
     half = 1 << (OPERAND_BITS - 1)
-    low, high = min(low, 0.0), max(high, 1e-9)
-    scale = (high - low) / (2 * half - 1)
-    return Steps(scale, round(-half - low / scale))
+    bottom, top = min(low.min(initial=0.0), 0.0), max(high.max(initial=0.0), 1e-9)
+    scale = (top - bottom) / (2 * half - 1)
+    return Steps(float(scale), round(-half - bottom / scale))
 
 
 def _by_head(factors: Floats) -> Scale:
@@ -212,9 +242,9 @@ def _linear(w: Floats, b: Floats, x_scale: Floats, y_scale: Floats, bits: int = 
     return Linear(codes, round_half_up(b / scale), by.mul, by.shift, bits)
 
 
-def _without_zero(layer: Linear, zero: int) -> Linear:
-    """The layer for inputs whose codes are higher by `zero`."""
-    return Linear(layer.w, layer.bias - zero * layer.w.sum(axis=1), layer.mul, layer.shift, layer.bits)
+def _without_zero(layer: Linear, zero: NDArray[np.int64]) -> Linear:
+    """The layer for inputs whose codes are higher by `zero` [D]."""
+    return Linear(layer.w, layer.bias - layer.w @ zero, layer.mul, layer.shift, layer.bits)
 
 
 def _norm(gain: Floats, offset: Floats, y_scale: Floats, eps: float, x_scale: Floats) -> Norm:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GELU as a table of 256 entries: the float function, correctly rounded, between two int8 tensors."""
+"""GELU as tables of 256 entries, of which each channel takes one: the float function, correctly rounded, between int8
+tensors."""
 
 import math
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ def table(given: Steps, result: Steps) -> Array:
     return np.clip(np.floor(exact / result.scale + 0.5) + result.zero, -_HALF, _HALF - 1).astype(np.int64)
 
 
-def gelu(x: Array, entries: Array) -> Array:
-    """int64 of the shape of x: the entry of each int8 operand."""
+def gelu(x: Array, tables: Array, choice: Array) -> Array:
+    """int64 [..., D]: the entry of each int8 operand of x [..., D], in that of the `tables` [N, 256] that its channel
+    has chosen, int64 [D]."""
     xp = namespace(x)
-    return xp.reshape(xp.take(entries, xp.reshape(x, (-1,)) + _HALF), x.shape)
+    place = x + (_HALF + choice * tables.shape[1])
+    return xp.reshape(xp.take(xp.reshape(tables, (-1,)), xp.reshape(place, (-1,))), x.shape)

@@ -29,7 +29,8 @@ class Layer:
 
     order: as in `golden.models.transformer.Architecture`. q, k, v, up: results of 8 bits. o, down: results of 16 bits,
     in units of the sum that they are added to. exponent, context: per head, see `softmax`. stream1, stream2: of the
-    other summand, per channel or one for all. active: table [256] of GELU.
+    other summand, per channel or one for all. gelu: tables
+    [N, 256]; gelu_choice: int64 [FFN], that of each channel.
     """
 
     order: str
@@ -46,7 +47,8 @@ class Layer:
     stream2: Scale
     norm1: Norm
     norm2: Norm
-    active: Array
+    gelu: Array
+    gelu_choice: Array
 
     def map(self, change: Callable[[Array], Array]) -> "Layer":
         """Every array changed alike, such as into a torch tensor or onto another device."""
@@ -55,7 +57,7 @@ class Layer:
             value = getattr(self, each.name)
             if hasattr(value, "map"):
                 given[each.name] = value.map(change)
-        return replace(self, **given, active=change(self.active))
+        return replace(self, **given, gelu=change(self.gelu), gelu_choice=change(self.gelu_choice))
 
 
 Planner = Callable[[Array, Array, Array], Plan]
@@ -108,7 +110,7 @@ def attention(x: Array, layer: Layer, plan: Plan | Planner, seen: Watch) -> tupl
 def feed_forward(x: Array, layer: Layer, plan: Plan, seen: Watch) -> Array:
     """The FFN's result, that of leaders copied, int64 [..., T, D] within 16 bits, for x within int8."""
     hidden = linear(x, layer.up)
-    active = gelu(hidden, layer.active)
+    active = gelu(hidden, layer.gelu, layer.gelu_choice)
     fed = rows_of(linear(active, layer.down), plan.leader)
     for name, tensor in {"hidden": hidden, "active": active, "fed": fed}.items():
         seen(name, tensor)

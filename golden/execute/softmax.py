@@ -14,11 +14,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from config.execute import FRACTION_BITS, LARGEST_PROBABILITY, POWER_BITS
+from config.execute import DIVISOR_BITS, ENTRY_BITS, FRACTION_BITS, LARGEST_PROBABILITY, POWER_BITS
 from golden.arith.requantise import rescaled
-from golden.arrays import Array, leading_one, matmul_transposed, namespace
-
-_SUM_BITS = POWER_BITS + 13  # of up to 4096 powers
+from golden.arrays import Array, matmul_transposed, namespace, top_bit
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,15 @@ class Softmax:
 def powers() -> NDArray[np.int64]:
     """2^(15 - n/64) for n from 0 to 63, rounded to the nearest integer."""
     steps = np.arange(1 << FRACTION_BITS)
-    return np.asarray(np.rint(2.0 ** (POWER_BITS - steps / (1 << FRACTION_BITS))), dtype=np.int64)
+    return np.asarray(np.rint(2.0 ** (ENTRY_BITS - steps / (1 << FRACTION_BITS))), dtype=np.int64)
 
 
 def softmax(scores: Array, kept: Array, mul: Array, shift: Array) -> Softmax:
     """Of scores int64 [..., T, S], within int32, over the `kept` ones, bool. mul, shift: int64, broadcasting to the
     scores: mul / 2^shift of a score's unit is 1/64 in the exponent of 2.
 
-    d = the row's largest - score; n = min(requantise(d), 64·16 - 1); power = 2^15 · 2^-(n/64), from `powers` with its
-    low bits dropped; code = (255·power + 2^14) >> 15.
+    d = the row's largest - score; n = d brought to exponents, rounded half up; power = powers[n & 63] << 6 >> (n >> 6),
+    2^21 for the largest, nothing from n = 64·22 on; code = (255·power + 2^20) >> 21.
     """
     xp = namespace(scores)
     largest = xp.max(xp.where(kept, scores, xp.min(scores)), axis=-1, keepdims=True)
@@ -56,7 +54,7 @@ def softmax(scores: Array, kept: Array, mul: Array, shift: Array) -> Softmax:
     steps = xp.clip((below * mul + (xp.asarray(1, device=mul.device) << (shift - 1))) >> shift, None, _LAST_STEP)
     table = xp.asarray(powers(), device=scores.device)
     fraction = xp.reshape(xp.take(table, xp.reshape(steps & ((1 << FRACTION_BITS) - 1), (-1,))), steps.shape)
-    power = xp.where(kept, fraction >> (steps >> FRACTION_BITS), 0)
+    power = xp.where(kept, fraction << (POWER_BITS - ENTRY_BITS) >> (steps >> FRACTION_BITS), 0)
     codes = (power * LARGEST_PROBABILITY + (1 << (POWER_BITS - 1))) >> POWER_BITS
     return Softmax(codes, xp.sum(power, axis=-1, keepdims=True))
 
@@ -68,12 +66,13 @@ _LAST_STEP = ((POWER_BITS + 1) << FRACTION_BITS) - 1
 def context(row: Softmax, v: Array, mul: Array, shift: Array) -> Array:
     """Probabilities times V, int64 [..., T, dh] within int8; 0 for a row without keys. v: int64 [..., S, dh] within
     int8. mul, shift: int64, broadcasting to [..., T, 1]: mul / 2^shift takes a sum of codes times V to the result if
-    the total is 2^15.
+    the total is 2^21.
 
-    With n the bits of total over 15: requantise(Σ codes·v, (mul << (15 + n)) // total, shift + n).
+    With n the bits of total over 22: requantise(Σ codes·v, (mul << 15) // (total >> (n + 6)), shift + n).
     """
     xp = namespace(v)
     sums = matmul_transposed(row.codes, xp.matrix_transpose(v), LARGEST_PROBABILITY << 7)
     total = xp.where(row.total == 0, 1 << POWER_BITS, row.total)
-    over = leading_one(total, _SUM_BITS) - POWER_BITS
-    return rescaled(sums, (mul << (POWER_BITS + over)) // total, shift + over)
+    over = top_bit(total) - POWER_BITS
+    divisor = total >> (over + POWER_BITS + 1 - DIVISOR_BITS)
+    return rescaled(sums, (mul << (DIVISOR_BITS - 1)) // divisor, shift + over)

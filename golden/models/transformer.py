@@ -49,6 +49,11 @@ class LayerWeights:
         """Every tensor changed alike, such as into another precision or onto another device."""
         return replace(self, **{each.name: change(getattr(self, each.name)) for each in fields(self)})
 
+    def like(self, x: Array) -> "LayerWeights":
+        """In the precision, the library and on the device of `x`."""
+        xp = namespace(x)
+        return self.map(lambda tensor: xp.asarray(tensor, dtype=x.dtype, device=x.device))
+
 
 @dataclass(frozen=True)
 class Architecture:

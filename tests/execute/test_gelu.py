@@ -32,7 +32,12 @@ def test_every_entry_is_correctly_rounded(given, result):
 
 
 def test_looks_up_every_operand():
-    entries = table(Steps(0.05, 0), Steps(0.02, -120))
-    x = np.arange(-128, 128).reshape(2, 8, 16)
-    assert np.array_equal(gelu(x, entries).reshape(-1), entries)
-    assert np.array_equal(gelu(torch.asarray(x), torch.asarray(entries)).numpy(), gelu(x, entries))
+    """In the table of its channel."""
+    tables = np.stack([table(Steps(0.05, 0), Steps(0.02, -120)), table(Steps(0.2, 3), Steps(0.1, 0))])
+    x = np.repeat(np.arange(-128, 128)[:, None], 3, axis=1).reshape(2, 128, 3)
+    choice = np.array([0, 1, 0])
+    found = gelu(x, tables, choice)
+    for channel, chosen in enumerate(choice):
+        assert np.array_equal(found[..., channel].reshape(-1), tables[chosen])
+    twin = gelu(*(torch.asarray(given) for given in (x, tables, choice)))
+    assert np.array_equal(twin.numpy(), found)

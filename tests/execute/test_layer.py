@@ -230,6 +230,21 @@ def test_ranges_leave_out_padding_and_percentiles():
     assert np.array_equal(cut.largest("sum1"), every.largest("sum1"))
 
 
+def test_few_large_channels_of_the_ffn_do_not_drown_the_others():
+    """One hidden unit of forty is twenty times as large: it has a table of its own."""
+    x, weights, shape = inputs(60), weights_of(0), architecture("post")
+    loud = 1 + 19 * (np.arange(HIDDEN) == 11)
+    weights = replace(
+        weights, w_up=weights.w_up * loud[:, None], b_up=weights.b_up * loud, w_down=weights.w_down / loud
+    )
+    ranges = calibrate.Ranges()
+    exact = transformer.layer(x, weights, shape, watch=ranges.watch())
+    (found,) = calibrate.convert([weights], shape, [ranges])
+    assert found.layer.gelu_choice.tolist() == (np.arange(HIDDEN) == 11).tolist()
+    real = execute(codes_of("post", x, found), found.layer, dense(60)) * found.y_scale
+    assert np.sqrt(np.mean((real - exact) ** 2)) < 0.02 * exact.std()
+
+
 def test_a_layer_of_a_wide_range_of_channels():
     """One channel a hundred times as large as the others, as in trained encoders, does not drown them."""
     x = inputs(60)
