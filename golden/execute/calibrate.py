@@ -167,6 +167,8 @@ class _Conversion:
             norm1=_norm(w.gain1, w.offset1, norm1, self.shape.eps, sum1 if post else self.x_scale),
             norm2=_norm(w.gain2, w.offset2, norm2, self.shape.eps, sum2 if post else sum1),
             active=table(hidden, active),
+            # Beyond the limit everything but 0 saturates anyway.
+            skip=multipliers(np.minimum(self.x_scale / self.y_scale, LARGEST_SUM)),
         )
 
 
