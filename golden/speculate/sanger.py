@@ -38,15 +38,15 @@ def predict(q: Array, k: Array, pairs: Array, settings: SangerSettings, exponent
     )
     # At the scale of the exact scores, to which the exponent belongs.
     scores = dot(q, k, SYSTEM) << _DROPPED_BITS
-    return all_critical(likely(powers_of(scores, pairs, exponent.mul, exponent.shift), pairs, settings.threshold))
+    return all_critical(likely(powers_of(scores, pairs, exponent.mul, exponent.shift), settings.threshold))
 
 
-def likely(powers: Array, pairs: Array, threshold: int) -> Array:
-    """bool [..., T, S]: the allowed `pairs` whose share of the row's `powers` is above threshold/65536, and those that
-    have the row's largest power, 2^15, whatever their share."""
+def likely(powers: Array, threshold: int) -> Array:
+    """bool [..., T, S]: the keys whose share of the row's `powers` is above threshold/65536, and those that have the
+    largest power, 2^15, whatever their share. Keys that may not be attended to have a power of 0."""
     xp = namespace(powers)
     total = xp.sum(powers, axis=-1, keepdims=True)
-    return pairs & ((powers * PROBABILITY_UNITY > threshold * total) | (powers == 1 << POWER_BITS))
+    return (powers * PROBABILITY_UNITY > threshold * total) | (powers == 1 << POWER_BITS)
 
 
 @dataclass(frozen=True)

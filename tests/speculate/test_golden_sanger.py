@@ -66,15 +66,16 @@ def test_predict_is_its_definition(threshold, causal):
 
 
 def test_the_threshold_itself_is_dropped():
-    powers, pairs = np.array([[32768, 16384, 16384]]), np.ones((1, 3), bool)
-    assert sanger.likely(powers, pairs, 16384).tolist() == [[True, False, False]]
-    assert sanger.likely(powers, pairs, 16383).tolist() == [[True, True, True]]
+    powers = np.array([[32768, 16384, 0, 16384]])
+    assert sanger.likely(powers, 16384).tolist() == [[True, False, False, False]]
+    assert sanger.likely(powers, 16383).tolist() == [[True, True, False, True]]
+    assert sanger.likely(powers, 0).tolist() == [[True, True, False, True]]
 
 
 def test_flat_rows_keep_their_largest():
     powers = np.full((1, 700), 32768)
     powers[0, 4] = 32767
-    kept = sanger.likely(powers, np.ones((1, 700), bool), SangerSettings().threshold)
+    kept = sanger.likely(powers, SangerSettings().threshold)
     assert np.flatnonzero(~kept).tolist() == [4]
 
 
