@@ -8,7 +8,7 @@ layer ─► probabilities ─► + columns, over rows, heads and layers ─► 
 
 from dataclasses import dataclass, replace
 
-from config.errors import require
+from config.errors import Refusal, require
 from config.speculate import SpattenSettings
 from golden.arrays import Array, namespace, positions
 from golden.execute.softmax import Softmax
@@ -66,6 +66,17 @@ class Spatten:
             alive = alive | ~self._attend
         plan = all_critical(mask & alive[..., None, :, None])
         return replace(plan, alive=alive, value_share=self._settings.values)
+
+    @property
+    def left(self) -> Array:
+        """bool [..., T]: the tokens that an encoder has left in the layer planned last, padding not among them. What a
+        model that takes the mean of its tokens should take it over. Raises `Refusal` in causal models."""
+        if self._state is None or self._settings.causal:
+            raise Refusal(
+                "what is left is known of encoders, once a layer is planned; a causal row has keys of its own left: "
+                "see the mask of its plan."
+            )
+        return self._state.tokens[..., 0, :]
 
     def watch(self, name: str, tensor: Array) -> None:
         """Takes from a layer what matters to the next one."""

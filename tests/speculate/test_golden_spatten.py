@@ -113,6 +113,7 @@ def test_the_cascade_is_its_definition(settings, seed):
             assert plan.alive is None
         else:
             assert plan.alive.tolist() == [i in defined.keys[0] or not attend[i] for i in range(TOKENS)]
+            assert np.flatnonzero(state.left).tolist() == defined.keys[0]
         assert plan.value_share == 100
         seen = layers_seen(rng, plan.mask)
         defined.see(*seen)
@@ -156,6 +157,24 @@ def test_heaviest_is_its_definition(value_share):
     assert int(share_left(kept.sum(-1), value_share).sum()) == count
     twin = Softmax(tensor(codes), tensor(row.total)).heaviest(tensor(kept), value_share)
     assert np.array_equal(found.codes, twin.codes.numpy())
+
+
+def test_values_that_are_left_out_do_not_count():
+    """The context of a layer, entry by entry."""
+    layers, batch = model("post", causal=False)
+    layer, seen = layers[0], {}
+    state = Spatten(SpattenSettings(values=100))
+    execute(batch[0], layer, state.plan, watch=seen.__setitem__)
+    for head, row in np.ndindex(HEADS, TOKENS):
+        codes, total = seen["codes"][head, row], int(seen["total"][head, row, 0])
+        few = sorted(range(TOKENS), key=lambda key, codes=codes: (-codes[key], key))[:6]
+        over = total.bit_length() - 16
+        mul = (int(layer.context.mul[head, 0, 0]) << (15 + over)) // total
+        shift = int(layer.context.shift[head, 0, 0]) + over
+        for column in range(4):
+            summed = sum(int(codes[key]) * int(seen["v"][head, key, column]) for key in few)
+            expected = max(-128, min(127, (summed * mul + (1 << shift - 1)) >> shift))
+            assert seen["context"][row, head * 4 + column] == expected
 
 
 @pytest.mark.parametrize("order", ["post", "pre"])
@@ -309,6 +328,17 @@ def test_illegal_runs():
         execute(batch[:2], layers[1], state.plan)
     with pytest.raises(Refusal, match=r"^attend must hold one bool for each of 5 × 10 tokens"):
         execute(batch, layers[0], Spatten(SETTINGS, np.ones(TOKENS, bool)).plan)
+
+
+def test_what_is_left_is_for_encoders():
+    for state in (Spatten(SETTINGS), Spatten(CAUSAL)):
+        with pytest.raises(Refusal, match=r"^what is left is known of encoders, once a layer is planned; "):
+            _ = state.left
+    layers, batch = model("post", causal=True)
+    state = Spatten(CAUSAL)
+    execute(batch, layers[0], state.plan)
+    with pytest.raises(Refusal, match=r"a causal row has keys of its own left: see the mask of its plan\.$"):
+        _ = state.left
 
 
 def test_no_records_of_dropped_tokens_or_values():
