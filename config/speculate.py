@@ -14,13 +14,18 @@ METHODS = ("spls", "lapa", "dense")
 """spls: ESACT's sparsity prediction with local similarity. lapa: LAPA's rounds over bit slices with a threshold
 between maximum and minimum. dense: no prediction, everything is kept."""
 
+BASELINES = ("fact", "sanger", "spatten")
+"""What the methods are compared with; of these there is no hardware."""
+
 SYSTEM_OF = {"spls": "hlog", "lapa": "aloc"}
 WINDOWS = (1, 2, 4, 8, 16)
 MAX_TOKENS, MAX_WIDTH, MAX_HEADS, MAX_HEAD_WIDTH = 4096, 8192, 128, 256
 MIN_SCORE_BITS, MAX_SCORE_BITS = 4, 16
 MAX_ROUNDS = 3
 UNITY = 256
-"""What the fractions s and eta are given in: 256 stands for 1."""
+"""What the fractions s and eta, and the shares that SpAtten prunes, are given in: 256 stands for 1."""
+PROBABILITY_UNITY = 1 << 16
+"""What Sanger's threshold is given in."""
 MAX_SCORE_SHIFT = 31
 
 
@@ -222,3 +227,52 @@ class LapaSettings(Settings):
         )
         for value in self.eta:
             require_range("eta", value, 0, UNITY)
+
+
+@dataclass(frozen=True)
+class FactSettings(Settings):
+    """FACT. k: keys that attention keeps per row, 1 or more."""
+
+    k: int = 13
+
+    def __post_init__(self) -> None:
+        require_range("k", self.k, 1, MAX_TOKENS)
+
+
+@dataclass(frozen=True)
+class SangerSettings(Settings):
+    """Sanger. threshold: keys with a probability above threshold/65536 are kept; 0 to 65535. `scales` mean nothing."""
+
+    threshold: int = round(0.002 * PROBABILITY_UNITY)
+
+    def __post_init__(self) -> None:
+        require_range("threshold", self.threshold, 0, PROBABILITY_UNITY - 1)
+
+
+@dataclass(frozen=True)
+class SpattenSettings(Settings):
+    """SpAtten, over all layers of a model; one entry per layer. `scales` mean nothing.
+
+    tokens: of the tokens that the model was given, how many 256ths are dropped by the time the layer starts; 0 to 255.
+    heads: of all heads, likewise. Both start with 0, as nothing is known yet, and never fall: what is dropped stays so.
+    values: of each row's kept keys, how many 256ths have their V left out, in every layer; 0 to 255.
+    """
+
+    tokens: tuple[int, ...] = (0,)
+    heads: tuple[int, ...] = (0,)
+    values: int = 0
+
+    def __post_init__(self) -> None:
+        for name, shares in (("tokens", self.tokens), ("heads", self.heads)):
+            require(
+                isinstance(shares, tuple) and len(shares) == len(self.tokens) > 0 and shares[0] == 0,
+                f"{name} must hold a share for each layer, the first of them 0 and as many as tokens has, not "
+                f"{shares!r}; for example (0, 0, 64, 128) for four layers.",
+            )
+            for share in shares:
+                require_range(f"a share of {name}", share, 0, UNITY - 1)
+            require(
+                list(shares) == sorted(shares),
+                f"{name} must never fall from one layer to the next, not {shares!r}; what is dropped stays dropped.",
+            )
+        require_range("values", self.values, 0, UNITY - 1)

@@ -174,6 +174,8 @@ class _Conversion:
             norm2=_norm(w.gain2, w.offset2, norm2, self.shape.eps, sum2 if post else sum1),
             gelu=np.stack([table(*steps) for steps in zip(hidden, active, strict=True)]),
             gelu_choice=choice,
+            # Beyond the limit everything but 0 saturates anyway.
+            skip=multipliers(np.minimum(self.x_scale / self.y_scale, LARGEST_SUM)),
         )
         return Converted(layer, self.x_scale, self.y_scale, first)
 

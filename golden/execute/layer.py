@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from config.execute import STREAM_BITS
+from config.formats import OPERAND_BITS
 from golden.arith.requantise import rescaled
 from golden.arrays import Array, matmul_transposed, namespace
 from golden.execute.gelu import gelu
@@ -29,8 +30,8 @@ class Layer:
 
     order: as in `golden.models.transformer.Architecture`. q, k, v, up: results of 8 bits. o, down: results of 16 bits,
     in units of the sum that they are added to. exponent, context: per head, see `softmax`. stream1, stream2: of the
-    other summand, per channel or one for all. gelu: tables
-    [N, 256]; gelu_choice: int64 [FFN], that of each channel.
+    other summand, per channel or one for all. gelu: tables [N, 256]; gelu_choice: int64 [FFN], that of each channel.
+    skip: of x in units of the output, like stream1, for tokens that a plan drops.
     """
 
     order: str
@@ -49,6 +50,7 @@ class Layer:
     norm2: Norm
     gelu: Array
     gelu_choice: Array
+    skip: Scale
 
     def map(self, change: Callable[[Array], Array]) -> "Layer":
         """Every array changed alike, such as into a torch tensor or onto another device."""
@@ -69,8 +71,9 @@ def execute(x: Array, layer: Layer, plan: Plan | Planner, *, watch: Watch | None
     """The layer's output, int64 [..., T, D], for x [..., T, D] within int8 (post) or 16 bits (pre).
 
     Keys outside the plan's mask have no part in a softmax; a similar row takes the context of its critical row, in its
-    head; a token takes the result of its leader's FFN, and adds it to its own sum. `watch` is told every tensor: whole
-    ones, those entries included that the plan does not need.
+    head; a token takes the result of its leader's FFN, and adds it to its own sum; a token that is not alive passes as
+    it is, in the units of the output. `watch` is told every tensor: whole ones, those entries included that the plan
+    does not need.
     """
     seen = watch or (lambda name, tensor: None)
 
@@ -87,7 +90,11 @@ def execute(x: Array, layer: Layer, plan: Plan | Planner, *, watch: Watch | None
     start = norm("norm1", middle, layer.norm1) if post else norm("norm2", middle, layer.norm2)
     end = add(start if post else middle, layer.stream2, feed_forward(start, layer, plan, seen))
     seen("sum2", end)
-    return norm("norm2", end, layer.norm2) if post else end
+    y = norm("norm2", end, layer.norm2) if post else end
+    if plan.alive is None:
+        return y
+    passed = rescaled(x, layer.skip.mul, layer.skip.shift, OPERAND_BITS if post else STREAM_BITS)
+    return namespace(x).where(plan.alive[..., None], y, passed)
 
 
 def attention(x: Array, layer: Layer, plan: Plan | Planner, seen: Watch) -> tuple[Array, Plan]:
@@ -98,7 +105,7 @@ def attention(x: Array, layer: Layer, plan: Plan | Planner, seen: Watch) -> tupl
         plan = plan(x, q, k)
     scores = matmul_transposed(q, k, LARGEST_PRODUCT)
     row = softmax(scores, plan.mask, layer.exponent.mul, layer.exponent.shift)
-    own = context(row, v, layer.context.mul, layer.context.shift)
+    own = context(row.heaviest(plan.mask, plan.value_share), v, layer.context.mul, layer.context.shift)
     heads = join_heads(rows_of(own, plan.reference))
     projected = linear(heads, layer.o)
     tensors = {"q": q, "k": k, "v": v, "scores": scores, "codes": row.codes, "total": row.total}

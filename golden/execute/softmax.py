@@ -14,9 +14,18 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from config.execute import DIVISOR_BITS, ENTRY_BITS, FRACTION_BITS, LARGEST_PROBABILITY, POWER_BITS
+from config.execute import (
+    DIVISOR_BITS,
+    ENTRY_BITS,
+    FRACTION_BITS,
+    LARGEST_PROBABILITY,
+    POWER_BITS,
+    PROBABILITY_BITS,
+)
 from golden.arith.requantise import rescaled
 from golden.arrays import Array, matmul_transposed, namespace, top_bit
+from golden.speculate.plan import share_left
+from golden.speculate.spls import top
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,28 @@ class Softmax:
         largest = 2.0**POWER_BITS / xp.astype(xp.where(self.total == 0, 1, self.total), xp.float64)
         return xp.astype(self.codes, xp.float64) * largest / LARGEST_PROBABILITY
 
+    @property
+    def shares(self) -> Array:
+        """int64 [..., T, S], 0 to 65280: what the codes stand for, in one unit for all rows, 65280 for 1.
+
+        With n the bits of total over 22: (codes · (2^30 // (total >> (n + 6)))) / 2^(n + 7), rounded half up.
+        """
+        divisor, over = _divisor(self.total)
+        one = DIVISOR_BITS - 1
+        shift = over + one - PROBABILITY_BITS
+        return (self.codes * ((1 << 2 * one) // divisor) + (1 << (shift - 1))) >> shift
+
+    def heaviest(self, kept: Array, share: int) -> "Softmax":
+        """Without the codes of all but the largest of each row's `kept` keys, bool [..., T, S]: `share` 256ths of them
+        are left out, and the total stays. On equal codes the lower column wins."""
+        if not share:
+            return self
+        xp = namespace(self.codes)
+        count = xp.sum(kept, axis=-1, keepdims=True, dtype=xp.int64)
+        # A row without keys has nothing to choose from, whatever number it is given.
+        few = top(self.codes, kept, xp.clip(share_left(count, share), 1, None))
+        return Softmax(xp.where(few, self.codes, 0), self.total)
+
 
 @cache
 def powers() -> NDArray[np.int64]:
@@ -45,8 +76,18 @@ def softmax(scores: Array, kept: Array, mul: Array, shift: Array) -> Softmax:
     """Of scores int64 [..., T, S], within int32, over the `kept` ones, bool. mul, shift: int64, broadcasting to the
     scores: mul / 2^shift of a score's unit is 1/64 in the exponent of 2.
 
+    code = (255·power + 2^20) >> 21, with the power that `powers_of` gives.
+    """
+    power = powers_of(scores, kept, mul, shift)
+    codes = (power * LARGEST_PROBABILITY + (1 << (POWER_BITS - 1))) >> POWER_BITS
+    return Softmax(codes, namespace(power).sum(power, axis=-1, keepdims=True))
+
+
+def powers_of(scores: Array, kept: Array, mul: Array, shift: Array) -> Array:
+    """What the softmax of a row sums up, int64 [..., T, S], 0 to 2^21, 0 for what is not kept; arguments as there.
+
     d = the row's largest - score; n = d brought to exponents, rounded half up; power = powers[n & 63] << 6 >> (n >> 6),
-    2^21 for the largest, nothing from n = 64·22 on; code = (255·power + 2^20) >> 21.
+    2^21 for the largest, nothing from n = 64·22 on.
     """
     xp = namespace(scores)
     largest = xp.max(xp.where(kept, scores, xp.min(scores)), axis=-1, keepdims=True)
@@ -54,9 +95,7 @@ def softmax(scores: Array, kept: Array, mul: Array, shift: Array) -> Softmax:
     steps = xp.clip((below * mul + (xp.asarray(1, device=mul.device) << (shift - 1))) >> shift, None, _LAST_STEP)
     table = xp.asarray(powers(), device=scores.device)
     fraction = xp.reshape(xp.take(table, xp.reshape(steps & ((1 << FRACTION_BITS) - 1), (-1,))), steps.shape)
-    power = xp.where(kept, fraction << (POWER_BITS - ENTRY_BITS) >> (steps >> FRACTION_BITS), 0)
-    codes = (power * LARGEST_PROBABILITY + (1 << (POWER_BITS - 1))) >> POWER_BITS
-    return Softmax(codes, xp.sum(power, axis=-1, keepdims=True))
+    return xp.where(kept, fraction << (POWER_BITS - ENTRY_BITS) >> (steps >> FRACTION_BITS), 0)
 
 
 _LAST_STEP = ((POWER_BITS + 1) << FRACTION_BITS) - 1
@@ -72,7 +111,12 @@ def context(row: Softmax, v: Array, mul: Array, shift: Array) -> Array:
     """
     xp = namespace(v)
     sums = matmul_transposed(row.codes, xp.matrix_transpose(v), LARGEST_PROBABILITY << 7)
-    total = xp.where(row.total == 0, 1 << POWER_BITS, row.total)
-    over = top_bit(total) - POWER_BITS
-    divisor = total >> (over + POWER_BITS + 1 - DIVISOR_BITS)
+    divisor, over = _divisor(row.total)
     return rescaled(sums, (mul << (DIVISOR_BITS - 1)) // divisor, shift + over)
+
+
+def _divisor(total: Array) -> tuple[Array, Array]:
+    """The top 16 bits of totals, of rows without keys as well, and the bits that totals have over 22."""
+    total = namespace(total).where(total == 0, 1 << POWER_BITS, total)
+    over = top_bit(total) - POWER_BITS
+    return total >> (over + POWER_BITS + 1 - DIVISOR_BITS), over

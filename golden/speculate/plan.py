@@ -7,6 +7,7 @@ computed over the keys kept for it, or *similar* to an earlier critical row, who
 
 from dataclasses import dataclass
 
+from config.speculate import UNITY
 from golden.arrays import Array, namespace, positions
 
 
@@ -14,8 +15,9 @@ from golden.arrays import Array, namespace, positions
 class Counts:
     """What a plan leaves to compute, in units that every model has, summed over heads where there are some.
 
-    queries: rows of Q, scores, and context. keys: rows of K, and as many of V. scores: kept pairs. ffn: tokens whose
-    FFN is computed; projections: tokens whose output projection is.
+    queries: rows of Q, scores, and context, of those that keep a key. keys: rows of K, and as many of V. scores: kept
+    pairs; values: those of them whose V is added. ffn: tokens whose FFN is computed; projections: tokens whose output
+    projection is.
     """
 
     queries: int
@@ -23,6 +25,7 @@ class Counts:
     scores: int
     ffn: int
     projections: int
+    values: int
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Plan:
     columns: bool [..., H, T], K and V of the token are needed: some critical row of the head keeps it.
     leader: int64 [..., T], the token whose FFN result is taken, itself if it is computed.
     agreed: bool [..., T], every head takes the same other row, so that the output projection is a copy as well.
+    alive: bool [..., T], tokens whose rows are computed, or none if all are. The layer's output for the others is its
+    input. They keep no keys, and are nobody's leader or reference.
+    value_share: of each row's kept keys, how many 256ths have their V left out of the context: `share_left` stay, those
+    with the largest softmax codes.
     """
 
     mask: Array
@@ -41,6 +48,8 @@ class Plan:
     columns: Array
     leader: Array
     agreed: Array
+    alive: Array | None = None
+    value_share: int = 0
 
     @property
     def critical(self) -> Array:
@@ -55,13 +64,22 @@ class Plan:
         def count(flags: Array) -> int:
             return int(xp.count_nonzero(flags))
 
+        rows = xp.sum(self.mask, axis=-1, dtype=xp.int64)
+        alive = xp.ones_like(self.agreed) if self.alive is None else self.alive
         return Counts(
-            queries=count(self.critical),
+            queries=count(rows),
             keys=count(self.columns),
-            scores=count(self.mask),
-            ffn=count(self.leader == positions(self.leader)),
-            projections=count(~self.agreed),
+            scores=int(xp.sum(rows)),
+            ffn=count(alive & (self.leader == positions(self.leader))),
+            projections=count(alive & ~self.agreed),
+            values=int(xp.sum(share_left(rows, self.value_share))),
         )
+
+
+def share_left(count: Array, share: int) -> Array:
+    """What is left of int64 counts without `share` 256ths of them, rounded down, but 1 of 1 or more."""
+    xp = namespace(count)
+    return xp.clip((count * (UNITY - share)) // UNITY, xp.clip(count, None, 1), None)
 
 
 def all_critical(mask: Array) -> Plan:

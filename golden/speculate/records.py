@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import require
-from config.speculate import Kind
+from config.speculate import METHODS, Kind
 from golden.speculate.plan import Plan
 
 
@@ -36,8 +36,13 @@ class Record:
 def records(plan: Plan, rows: int, window: int, causal: bool) -> list[Record]:
     """What a unit of `rows` rows that seeks similar rows in windows of `window` sends for a plan.
 
-    Raises `Refusal` if a causal plan keeps a key behind its row's block of `rows`: no record tells of it.
+    Raises `Refusal` if a causal plan keeps a key behind its row's block of `rows`, or if a plan drops tokens or values:
+    no record tells of it.
     """
+    require(
+        plan.alive is None and not plan.value_share,
+        f"a plan in records must drop no tokens and no values, and this one does; take a plan of {', '.join(METHODS)}.",
+    )
     mask, reference = np.asarray(plan.mask), np.asarray(plan.reference)
     heads, tokens = reference.shape
     found: list[Record] = []

@@ -168,7 +168,7 @@ def test_a_batch_is_its_sequences(module, causal):
 def test_counts():
     mask = np.ones((2, 3, 3), bool)
     found = plan.assemble(mask, np.array([[0, 0, 2], [0, 0, 2]]), 4, 2).counts
-    assert found == plan.Counts(queries=4, keys=6, scores=12, ffn=2, projections=2)
+    assert found == plan.Counts(queries=4, keys=6, scores=12, ffn=2, projections=2, values=12)
 
 
 @pytest.mark.parametrize(
