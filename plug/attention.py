@@ -185,7 +185,7 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -
 
 def _check_mask(mask: Tensor, query: Tensor, key: Tensor) -> None:
     whole = (*query.shape[:-1], key.shape[-2])
-    fits = len(whole) >= mask.ndim >= 1 and all(
+    fits = len(whole) >= mask.ndim >= 2 and all(
         size in (1, there) for size, there in zip(reversed(mask.shape), reversed(whole), strict=False)
     )
     require(fits, f"attn_mask must broadcast to {whole}, not have shape {tuple(mask.shape)}; cut or expand it.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
+from torch.nn import functional
 
 from config.array import NumberSystem, require_range
 from config.errors import Refusal, require
@@ -122,23 +123,33 @@ class Spls(Predictor):
         bits = torch.frexp(sight.largest_row(sizes).double()).exponent
         shifts = (bits - (self.score_bits - 1)).clamp(min=0).to(torch.int64)
 
+        scores, pairs = _windows(sums, self.window), _windows(sight.pairs.expand(sums.shape), self.window)
+
         def run(rows: Tensor, shift: Tensor) -> Selection:
-            span = _span(rows, self.window)
-            scores = spls.shifted(sums[..., span, :], shift[..., None], self.score_bits)
-            return self._chosen(scores, sight, span).widened(span.start, q.shape[-2])
+            wanted = _windows(rows[..., None], self.window)[..., 0].any(-1)
+            mask, reference = self._chosen(scores, pairs, shift, wanted)
+            return Selection(
+                mask[..., : q.shape[-2], :], reference[..., : q.shape[-2]], (sight.pairs.expand(sums.shape),)
+            )
 
         return by_row([shifts], wanted, run)
 
-    def _chosen(self, scores: Tensor, sight: Sight, span: slice) -> Selection:
-        """For a span of rows; sequence by sequence where a share of their keys is another number."""
-        pairs = sight.pairs[..., span, :].expand(scores.shape)
-        keys = sight.pairs.any(1).any(-2).sum(-1)
-        settings = {int(count): self.settings(max(1, int(count))) for count in keys.unique()}
-        mask, reference = torch.empty_like(pairs), torch.empty(scores.shape[:-1], dtype=torch.int64, device=keys.device)
+    def _chosen(self, sums: Tensor, pairs: Tensor, shift: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Of windows [B, H, W, w, S], those `wanted`, bool [B, H, W]; sequence by sequence where a share of the keys is
+        another number. Windows know nothing of each other, so that each may be taken for a sequence."""
+        mask = torch.zeros_like(pairs)
+        first = torch.arange(sums.shape[2], device=sums.device)[:, None] * self.window
+        reference = torch.arange(self.window, device=sums.device).expand(sums.shape[:-1]) + first
+        keys = pairs.any(1).flatten(1, 2).any(1).sum(-1)
+        settings = {count: self.settings(max(1, count)) for count in keys.unique().tolist()}
         for each in set(settings.values()):
-            same = torch.isin(keys, torch.tensor([c for c in settings if settings[c] == each], device=keys.device))
-            mask[same], reference[same] = spls.select(scores[same], pairs[same], each, self.window)
-        return Selection(mask, reference, (pairs,))
+            same = torch.isin(keys, torch.tensor([count for count in settings if settings[count] == each]).to(keys))
+            here = wanted & same[:, None, None]
+            scores = spls.shifted(sums[here], shift.expand(here.shape)[here][:, None, None], self.score_bits)
+            if len(scores):
+                mask[here], found = spls.select(scores, pairs[here], each, self.window)
+                reference[here] = found + first.expand(*here.shape, 1)[here]
+        return mask.flatten(2, 3), reference.flatten(2, 3)
 
 
 @dataclass(frozen=True)
@@ -205,13 +216,15 @@ def _number(value: Share, of: int) -> int:
     return math.ceil(value * of) if isinstance(value, float) else value
 
 
-def _span(rows: Tensor, window: int = 1) -> slice:
-    """From the first to the last of the rows, bool [B, H, T], in whole windows."""
+def _windows(rows: Tensor, window: int) -> Tensor:
+    """[B, H, T, S] in windows [B, H, W, w, S], the last one filled up with zeros."""
+    return functional.pad(rows, (0, 0, 0, -rows.shape[-2] % window)).unflatten(-2, (-1, window))
+
+
+def _span(rows: Tensor) -> slice:
+    """From the first to the last of the rows, bool [B, H, T]."""
     found = rows.any(0).any(0).nonzero()
-    if len(found) == 0:
-        return slice(0, window)
-    first, last = int(found[0]), int(found[-1])
-    return slice(first // window * window, (last // window + 1) * window)
+    return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 1)
 
 
 def _all_critical(mask: Tensor, scored: tuple[Tensor, ...] = ()) -> Selection:
