@@ -40,13 +40,9 @@ def attention(
     Raises `Refusal` for dropout, NaN and infinities, is_causal beside a mask, a scale that is not positive, and shapes,
     types or devices that do not fit each other.
     """
-    require_predictor(predictor)
-    _check(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
-    if isinstance(predictor, Dense) or 0 in (*query.shape, *key.shape):
-        return functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=attn_mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
-        )
-    result: Tensor = _uncompiled(query, key, value, attn_mask, is_causal, scale, predictor)
+    result: Tensor = _uncompiled(
+        query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, predictor=predictor
+    )
     return result
 
 
@@ -94,18 +90,27 @@ def repeated(x: Tensor, heads: int) -> Tensor:
     return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1)
 
 
-def _sparse(
+def _attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None,
+    dropout_p: float,
     is_causal: bool,
     scale: float | None,
+    enable_gqa: bool,
+    *,
     predictor: Predictor,
 ) -> Tensor:
+    require_predictor(predictor)
+    _check(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+    if isinstance(predictor, Dense) or 0 in (*query.shape, *key.shape):
+        return functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=attn_mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
+        )
     q, k, v = (_four(x) for x in (query, key, value))
     batch, heads, rows, _ = q.shape
-    mask = None if attn_mask is None else _mask_of_batch(attn_mask, query.shape, rows, key.shape[-2])
+    mask = None if attn_mask is None else _mask_of_batch(attn_mask, query.shape)
     with undisturbed(q.device.type):
         pairs = allowed(mask, is_causal, batch, rows, k.shape[-2], q.device)
         sight = Sight.of(pairs, real_rows(pairs))
@@ -114,7 +119,7 @@ def _sparse(
     return attend(q, k, v, bias, scale, kept).reshape(*query.shape[:-1], value.shape[-1])
 
 
-_uncompiled = torch.compiler.disable(_sparse)
+_uncompiled = torch.compiler.disable(_attention, reason="what is kept hangs on the data")
 
 
 def _four(x: Tensor) -> Tensor:
@@ -122,7 +127,7 @@ def _four(x: Tensor) -> Tensor:
     return x.reshape(-1, *x.shape[-3:])
 
 
-def _mask_of_batch(mask: Tensor, query: tuple[int, ...], rows: int, keys: int) -> Tensor:
+def _mask_of_batch(mask: Tensor, query: tuple[int, ...]) -> Tensor:
     """[B or 1, H or 1, T or 1, S or 1]."""
     mask = mask[(None,) * (len(query) - mask.ndim)]
     if any(size != 1 for size in mask.shape[:-3]):
