@@ -160,6 +160,8 @@ class _Converted:
         if selection is None:
             selection = self._predictor.select(query, repeated(key, heads), sight)
         kept = sight.settled(selection)
+        if not isinstance(self._predictor, Dense):
+            kept = sight.without_padding(kept)
         window = self._predictor.similarity_window()
         plan = assemble(kept.mask, kept.reference, window, self._predictor.least_votes(heads))
         self._count(plan, kept, sight, early=self._selection is not None)

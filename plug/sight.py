@@ -115,6 +115,13 @@ class Sight:
         reference = torch.where(fits, reference, own)
         return Selection(selection.mask & (reference == own)[..., None], reference, selection.scored)
 
+    def without_padding(self, selection: Selection) -> Selection:
+        """The selection with rows of padding that keep nothing, so that no key is needed for them, and copy nothing."""
+        real = self.real[:, None, :]
+        own = torch.arange(selection.reference.shape[-1], device=selection.reference.device)
+        reference = torch.where(real, selection.reference, own)
+        return Selection(selection.mask & real[..., None], reference, selection.scored)
+
 
 def _largest(known: Tensor, magnitudes: Tensor) -> Tensor:
     zero = torch.zeros((), dtype=magnitudes.dtype, device=magnitudes.device)

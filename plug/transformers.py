@@ -54,7 +54,8 @@ def install(name: str, forward: Forward) -> None:
     [B, 1, T, S]."""
     modelling = library("modeling_utils")
     masking = library("masking_utils")
-    taken = name in modelling.ALL_ATTENTION_FUNCTIONS.valid_keys() and name not in _registered
+    names = modelling.ALL_ATTENTION_FUNCTIONS.valid_keys() + masking.ALL_MASK_ATTENTION_FUNCTIONS.valid_keys()
+    taken = name in names and name not in _registered
     require(
         name.isidentifier() and not taken and not any(word in name for word in _SPECIAL),
         f"name must be an identifier that transformers gives no meaning to, not {name!r}; for example 'foreshift'.",
