@@ -143,7 +143,8 @@ class Spls(Predictor):
         keys = pairs.any(1).flatten(1, 2).any(1).sum(-1)
         settings = {count: self.settings(max(1, count)) for count in keys.unique().tolist()}
         for each in set(settings.values()):
-            same = torch.isin(keys, torch.tensor([count for count in settings if settings[count] == each]).to(keys))
+            counts = torch.tensor([count for count in settings if settings[count] == each], device=keys.device)
+            same = torch.isin(keys, counts)
             here = wanted & same[:, None, None]
             scores = spls.shifted(sums[here], shift.expand(here.shape)[here][:, None, None], self.score_bits)
             if len(scores):

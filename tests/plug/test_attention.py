@@ -172,6 +172,15 @@ def test_the_graph_breaks_under_compile():
         torch.compile(doubled, backend="eager", fullgraph=True)(q, k, v)
 
 
+@pytest.mark.parametrize("predictor", PREDICTORS, **NAMES)
+def test_tensors_are_made_on_the_device_of_the_operands(predictor):
+    """Where another device is the default, such as one of tensors without data."""
+    q, k, v = operands(2, 4, 12, 8)
+    plain = attention(q, k, v, is_causal=True, predictor=predictor)
+    with torch.device("meta"):
+        assert torch.equal(attention(q, k, v, is_causal=True, predictor=predictor), plain)
+
+
 def changed(name, change):
     def call():
         q, k, v = operands(2, 4, 12, 8)

@@ -237,10 +237,26 @@ def test_generation_without_a_cache():
 
 def test_a_converted_model_under_compile():
     made = example("bert")
+    made.model.encoder.layer = made.model.encoder.layer[:1]
     convert(made.model, PREDICTORS[0])
     truth = made()
     made.model.compile(backend="eager")
     assert torch.equal(made(), truth)
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS, **NAMES)
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_tensors_are_made_on_the_device_of_the_model(family, predictor):
+    made = example(family)
+    layer = made.model.get_submodule("encoder.layer.0" if family == "bert" else "model.layers.0")
+    convert(made.model, predictor)
+    given = {}
+    layer.register_forward_pre_hook(lambda m, args, named: given.update(args=args, named=named), with_kwargs=True)
+    layer.register_forward_hook(lambda m, args, result: given.update(result=result))
+    made()
+    expected = given["result"]
+    with torch.device("meta"), torch.no_grad():
+        assert torch.equal(layer(*given["args"], **given["named"]), expected)
 
 
 def poisoned():
