@@ -17,6 +17,7 @@ from plug.sight import Tensor
 Module = Any
 """A torch.nn.Module."""
 
+_LINEAR = ("Linear", "Conv1D")
 _SELF = {"query", "key", "value", "dropout"}
 _FUSED = {"c_attn", "c_proj", "attn_dropout", "resid_dropout"}
 _SPLIT = {"q_proj", "k_proj", "v_proj", "o_proj"}
@@ -29,6 +30,12 @@ class Projection:
     module: Module
     first: int
     size: int
+
+    def __post_init__(self) -> None:
+        kind = type(self.module).__name__
+        require(
+            kind in _LINEAR, f"Q and K must be linear layers of floating-point weights, not {kind}; load them as such."
+        )
 
     def read(self) -> tuple[Tensor, Tensor | None]:
         """W and b as they are now."""
@@ -98,7 +105,8 @@ def _unsupported(model: Module, found: str) -> str:
 def _style(module: Module) -> Callable[[str, dict[str, Module]], Layer] | None:
     children = {name for name, _ in module.named_children()}
     name = type(module).__name__
-    if "Attention" not in name or "Cross" in name or getattr(module, "is_cross_attention", False):
+    own = any(True for _ in module.parameters(recurse=False))  # such as attention sinks
+    if "Attention" not in name or "Cross" in name or own or getattr(module, "is_cross_attention", False):
         return None
     if children == _SELF:
         return _bert
@@ -159,7 +167,7 @@ def _split(name: str, named: dict[str, Module]) -> Layer:
 
 def _multiplications(ffn: Module) -> int:
     """Per token."""
-    parts = [module for module in ffn.modules() if type(module).__name__ in ("Linear", "Conv1D")]
+    parts = [module for module in ffn.modules() if type(module).__name__ in _LINEAR]
     matrices = [weights for weights in ffn.parameters() if weights.ndim > 1]
     require(
         len(parts) > 0 and len(parts) == len(matrices) and "Moe" not in type(ffn).__name__,

@@ -216,6 +216,18 @@ def test_weights_that_change_are_coded_again():
     assert torch.equal(fresh(), changed)
 
 
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_a_converted_model_is_trained(family):
+    made = example(family)
+    convert(made.model, PREDICTORS[0])
+    made.model(**made.inputs)[0][made.real].square().mean().backward()
+    grown = {
+        name: bool(w.grad is not None and w.grad.isfinite().all() and w.grad.any())
+        for name, w in made.model.named_parameters()
+    }
+    assert all(grown[name] for name in grown if "pooler" not in name), grown
+
+
 def test_a_report_in_words():
     made = example("vit")
     converted = convert(made.model, Spls())
@@ -269,6 +281,25 @@ def chunked():
     return BertModel(BertConfig(vocab_size=9, chunk_size_feed_forward=4, **SHARED))
 
 
+def headless():
+    model = example("llama").model
+    del model.model.layers[1].mlp
+    return model
+
+
+def lossy():
+    model = example("vit").model
+    old = model.layers[1].attention.q_proj
+    model.layers[1].attention.q_proj = type("Linear4bit", (torch.nn.Linear,), {})(old.in_features, old.out_features)
+    return model
+
+
+def with_sinks():
+    model = example("llama").model
+    model.model.layers[1].self_attn.sinks = torch.nn.Parameter(torch.zeros(HEADS))
+    return model
+
+
 FAMILIES = "The model's attention must be BERT's, GPT-2's, Llama's or ViT's, without cross-attention, and "
 INSTEAD = "; use plug.transformers.register, which needs no layer's weights."
 
@@ -308,6 +339,13 @@ INSTEAD = "; use plug.transformers.register, which needs no layer's weights."
             "The FFN must be made of linear layers that every token passes, not MixtralSparseMoeBlock; "
             "use another model.",
         ),
+        (with_sinks, FAMILIES + "LlamaForCausalLM has LlamaAttention" + INSTEAD),
+        (
+            headless,
+            "The layer around model.layers.1.self_attn must be BERT's, GPT-2's, Llama's or ViT's, and has no "
+            "'model.layers.1.mlp'; use another model.",
+        ),
+        (lossy, "Q and K must be linear layers of floating-point weights, not Linear4bit; load them as such."),
         (
             poisoned,
             "The model's weights must be finite, and encoder.layer.1.attention.self.value.bias holds NaN or "

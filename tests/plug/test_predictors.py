@@ -131,12 +131,14 @@ def test_a_causal_row_has_the_scale_of_what_it_sees():
     assert whole(1, 5, 5).largest_key(magnitudes).tolist() == [[[5.0] * 5]]
 
 
-def test_copies_bring_in_nothing_that_the_mask_forbids():
+@pytest.mark.parametrize("first", [True, False], ids=["first attends", "first attends to nothing"])
+def test_copies_bring_in_nothing_that_the_mask_forbids(first):
     """Two sequences in one window, packed: with s = 256 all rows of a window are alike."""
     q, k = heads(1, 2, 8, 16), heads(1, 2, 8, 16, seed=1)
     pairs = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
     pairs[..., :4, :4] = pairs[..., 4:, 4:] = True
-    pairs[..., 0, :] = pairs[..., :, 0] = False
+    pairs[..., 0, :] = pairs[..., :, 0] = first
+    pairs[..., 0, 4:] = pairs[..., 4:, 0] = False
     chosen = Spls(s=256).select(q, k, sight(pairs))
     assert bool((chosen.reference == 0).all())
     settled = sight(pairs, torch.ones(1, 8, dtype=torch.bool)).settled(chosen)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from transformers.masking_utils import AttentionMaskInterface
 from transformers.models.llama import LlamaForCausalLM
+from transformers.models.mistral import MistralConfig, MistralModel
 
 from config.errors import Refusal
 from plug import Dense, Lapa, Spls
 from plug.transformers import install, register
-from tests.plug.models import CAUSAL, MODELS, example
+from tests.plug.models import CAUSAL, MODELS, SHARED, example
 
 PREDICTORS = [Spls(s=128), Lapa()]
 NAMES = {"ids": lambda predictor: type(predictor).__name__.lower()}
@@ -75,6 +76,29 @@ def test_padding_is_not_seen(family, left, predictor):
     if not left:
         alone = made.sequence(1)()
         assert float((alone[0] - before[1, made.real[1]]).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("predictor", [Spls(k=6, k_similarity=4, s=128), Lapa()], **NAMES)
+def test_packed_sequences_do_not_see_each_other(predictor):
+    made = with_attention(example("llama"), predictor)
+    ids = made.inputs["input_ids"][:1]
+    places = torch.cat([torch.arange(8), torch.arange(14)])[None]
+    with torch.no_grad():
+        packed = made.model(ids, position_ids=places, use_cache=False)[0]
+        alone = [made.model(part, use_cache=False)[0] for part in ids.split([8, 14], dim=1)]
+    assert float((packed - torch.cat(alone, dim=1)).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("predictor", [Dense(), Spls(k=1.0, k_similarity=1.0, s=0)], **NAMES)
+def test_a_sliding_window(predictor):
+    torch.manual_seed(0)
+    model = MistralModel(MistralConfig(vocab_size=50, num_key_value_heads=2, sliding_window=5, **SHARED)).eval()
+    ids = torch.arange(3, 25)[None]
+    with torch.no_grad():
+        truth = model(ids)[0]
+        register(predictor)
+        model.set_attn_implementation("foreshift")
+        assert float((model(ids)[0] - truth).abs().max()) < 2e-6
 
 
 @pytest.mark.parametrize("family", CAUSAL)
