@@ -7,8 +7,11 @@ import torch
 from transformers.models.bart import BartConfig, BartModel
 from transformers.models.bert import BertConfig, BertModel
 from transformers.models.gpt2 import GPT2Config, GPT2Model
+from transformers.models.mistral import MistralConfig, MistralModel
 from transformers.models.mixtral import MixtralConfig, MixtralModel
+from transformers.models.qwen2 import Qwen2Config, Qwen2Model
 from transformers.models.qwen3 import Qwen3Config, Qwen3Model
+from transformers.models.roberta import RobertaConfig, RobertaModel
 
 from config.errors import Refusal
 from plug import Dense, Lapa, Spls
@@ -52,6 +55,27 @@ def test_dense_answers_as_the_model_does_and_counts_everything(family):
     converted.restore()
     assert state(made.model) == before
     assert torch.equal(made(), truth)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Qwen2Model(Qwen2Config(vocab_size=50, num_key_value_heads=2, **SHARED)),
+        lambda: MistralModel(MistralConfig(vocab_size=50, num_key_value_heads=2, sliding_window=6, **SHARED)),
+        lambda: RobertaModel(RobertaConfig(vocab_size=50, **SHARED)),
+    ],
+    ids=["qwen2", "mistral", "roberta"],
+)
+def test_models_of_the_same_style(make):
+    model, ids = make().eval(), torch.arange(3, 25)[None]
+    with torch.no_grad():
+        truth = model(ids)[0]
+        converted = convert(model, Dense())
+        assert float((model(ids)[0] - truth).abs().max()) < 2e-6
+        converted.restore()
+        converted = convert(model, Spls())
+        assert not torch.allclose(model(ids)[0], truth, atol=1e-3)
+        assert len(converted.plans()) == 2
 
 
 @pytest.mark.parametrize("predictor", PREDICTORS, **NAMES)

@@ -66,6 +66,13 @@ def test_spls_is_the_golden_selection_of_each_head(rows, keys, bits):
     assert rows == 1 or not bool(found.critical.all())
 
 
+def test_a_negative_score_fits_one_further():
+    """Scores -128, 2 and 3 fit into 8 bits as they are; shifted, the last two would be the same."""
+    q, k = torch.tensor([[[[1]]]]), torch.tensor([[[[-128], [2], [3]]]])
+    found = Spls(k=1, k_similarity=1).choose(q, k, whole(1, 1, 3), torch.ones(1, 1, 1, dtype=torch.bool))
+    assert found.mask.tolist() == [[[[False, False, True]]]]
+
+
 @pytest.mark.parametrize(("eta", "slices"), [((128, 96), (4, 4)), ((100,), (8,)), ((200, 150, 100), (3, 3, 2))])
 def test_lapa_is_the_golden_selection_of_each_head(eta, slices):
     q, k = heads(2, 3, 20, 16), heads(2, 3, 20, 16, seed=1)
