@@ -117,7 +117,7 @@ class Spls(Predictor):
 
     def choose(self, q: Tensor, k: Tensor, sight: Sight, wanted: Tensor) -> Selection:
         """The k largest scores of each row, and the rows whose k_similarity largest are alike."""
-        sums = dot(q, k, self.system or spls.SYSTEM)
+        sums = dot(q, k, spls.SYSTEM)
         # A negative score fits one further than a positive one.
         sizes = torch.where(sight.pairs, torch.where(sums < 0, ~sums, sums), torch.zeros_like(sums)).amax(-1)
         bits = torch.frexp(sight.largest_row(sizes).double()).exponent

@@ -204,6 +204,26 @@ def test_heads_that_agree_make_a_copy_of_the_projection():
     assert bool(plan.agreed.any())
 
 
+class Late(Lapa):
+    """One that chooses from the exact Q and K."""
+
+    system = None
+
+
+def test_a_predictor_of_exact_operands_needs_all_of_q_and_k():
+    made = example("llama")
+    truth = made()
+    converted = convert(made.model, Late())
+    assert not torch.allclose(made()[made.real], truth[made.real], atol=1e-3)
+    report = converted.report()
+    assert all(report.rows[name].left == report.rows[name].dense for name in ("Q", "K"))
+    assert all(report.rows[name].left < report.rows[name].dense for name in ("V", "attention"))
+    needed = sum(int(plan.columns.unflatten(1, (2, 2)).any(2).sum()) for plan in converted.plans())
+    assert report.rows["V"].left == needed * WIDTH * HEAD
+    pairs = report.rows["attention"].dense // 2
+    assert pairs < report.prediction < 2 * pairs
+
+
 def test_restoring_twice_and_converting_again():
     made = example("gpt2")
     truth, before = made(), state(made.model)
