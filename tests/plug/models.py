@@ -48,8 +48,10 @@ def example(family: str, left: bool = False, seed: int = 0) -> Example:
 
 
 def _louder(model: Any) -> Any:
-    """With attention that is not flat, as it is when weights are drawn small."""
+    """With biases, and attention that is not flat, as it is when weights are drawn small."""
     for name, weights in model.named_parameters():
+        if name.endswith("bias"):
+            weights.data.normal_(0, 0.3)
         if any(part in name for part in ("query", "key", "q_proj", "k_proj", "c_attn")):
             weights.data *= 8
     return model
@@ -57,9 +59,19 @@ def _louder(model: Any) -> Any:
 
 MODELS = {
     "bert": lambda: _louder(BertModel(BertConfig(vocab_size=WORDS, max_position_embeddings=64, **SHARED))),
+    # With a scale of its own in each layer.
     "gpt2": lambda: _louder(
         GPT2LMHeadModel(
-            GPT2Config(vocab_size=WORDS, n_embd=WIDTH, n_layer=2, n_head=HEADS, n_positions=64, n_inner=FFN, **NO_WORDS)
+            GPT2Config(
+                vocab_size=WORDS,
+                n_embd=WIDTH,
+                n_layer=2,
+                n_head=HEADS,
+                n_positions=64,
+                n_inner=FFN,
+                scale_attn_by_inverse_layer_idx=True,
+                **NO_WORDS,
+            )
         )
     ),
     "llama": lambda: _louder(
