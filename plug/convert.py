@@ -4,8 +4,9 @@
     X ─► predicted ─► plan ─┬─► attention over the kept pairs, of critical rows; similar rows are copies
                             └─► FFN of leaders; other tokens' results are copies
 
-What the plan does not ask for is set to zero before attention sees it, so that no result can hang on it. torch computes
-it all the same: it is counted, not saved.
+Rows of K and V that the plan does not ask for are set to zero before attention sees them, similar rows of Q attend to
+nothing, and FFN results that are copies are overwritten: no result can hang on what is left out. torch computes it all
+the same: it is counted, not saved.
 """
 
 import inspect
@@ -149,7 +150,6 @@ class _Converted:
             plan, kept = self._planned(query, key)
             needed = plan.columns.unflatten(1, (key.shape[1], -1)).any(2)
         bias = mask if mask is not None and mask.dtype != torch.bool else None
-        query = query.where(plan.critical[..., None], 0)
         key, value = (x.where(needed[..., None], 0) for x in (key, value))
         return attend(query, key, value, bias, scale, kept)
 

@@ -165,7 +165,7 @@ WHERE = {  # Q, K, V, and the first half of the FFN, in a layer
 @pytest.mark.parametrize("predictor", PREDICTORS, **NAMES)
 @pytest.mark.parametrize("family", WHERE)
 def test_what_the_plan_leaves_out_is_not_used(family, predictor):
-    """Results that the plan does not ask for are spoilt, and nothing changes."""
+    """Results that the plan does not ask for become NaN, and nothing changes."""
     made = example(family)
     converted = convert(made.model, predictor)
     truth = made()
@@ -185,7 +185,7 @@ def test_what_the_plan_leaves_out_is_not_used(family, predictor):
             spoilt += int((~rows).sum())
 
             def spoil(module, arguments, result, rows=rows):
-                return result.masked_fill(~rows.repeat_interleave(result.shape[-1] // rows.shape[-1], -1), 1e4)
+                return result.masked_fill(~rows.repeat_interleave(result.shape[-1] // rows.shape[-1], -1), torch.nan)
 
             made.model.get_submodule(name).register_forward_hook(spoil)
     assert spoilt > 0
