@@ -15,7 +15,7 @@ share a head of K share K̂, which is predicted once.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from plug.predictors import Predictor
 from plug.sight import Selection, Sight, Tensor, by_row, quantised, round_half_up, step
 
 Rotate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Of q [B, H, T, dh] and k [B, h, T, dh], rotated by their positions."""
+"""Of q and k [B, H, T, dh], rotated by their positions."""
 
 
 class Weights:
@@ -91,16 +91,16 @@ def _sums(x: Tensor, x_scale: Tensor, weights: Weights, heads: int, system: Numb
 def _chosen(
     predictor: Predictor, sums_q: Tensor, sums_k: Tensor, sight: Sight, wanted: Tensor, rotate: Rotate | None
 ) -> Selection:
-    heads, key_heads = sums_q.shape[1], sums_k.shape[1]
-    largest_k = sight.largest_key(repeated(sums_k.abs().amax(-1)[..., None], heads)[..., 0])
+    # Heads that share K̂ may be at different scales of it at a time, as they run through the rows.
+    sums_k = repeated(sums_k, sums_q.shape[1])
     largest_q = sight.largest_row(sums_q.abs().amax(-1))
+    largest_k = sight.largest_key(sums_k.abs().amax(-1))
 
     def run(rows: Tensor, most_q: Tensor, most_k: Tensor) -> Selection:
-        q, k = _requantised(sums_q, most_q), _requantised(sums_k, most_k[:, :: heads // key_heads])
+        q, k = _requantised(sums_q, most_q), _requantised(sums_k, most_k)
         if rotate is None:
-            return predictor.choose(q, repeated(k, heads), sight, rows)
-        q, k = rotate(q.double(), k.double())
-        return predictor.select(q, repeated(k, heads), sight, rows)
+            return predictor.choose(q, k, sight, rows)
+        return predictor.select(*rotate(q.double(), k.double()), sight, rows)
 
     return by_row([largest_q, largest_k], wanted, run)
 
@@ -115,7 +115,7 @@ def _requantised(sums: Tensor, largest: Tensor) -> Tensor:
     return result
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _multiplier(largest: int) -> tuple[int, int]:
     found = calibrate(np.asarray([largest], dtype=np.int64))
     return found.mul, found.shift

@@ -150,6 +150,19 @@ def test_a_later_token_never_changes_an_earlier_output(family, predictor):
         assert not torch.equal(after[:, first:], before[:, first:])
 
 
+def test_heads_that_share_keys_have_their_own_scales_of_them():
+    """Tokens of very different size, so that scales change along the rows, in each head elsewhere."""
+    made = example("llama", seed=5)
+    made.model.model.embed_tokens.weight.data *= torch.rand(50, 1) * 8
+    ids = made.inputs["input_ids"]
+    made.inputs["attention_mask"] = torch.ones_like(ids)
+    convert(made.model, Lapa())
+    before = made()
+    for first in (9, 16, 18):
+        after = made(input_ids=torch.cat([ids[:, :first], ids[:, first:].flip(1)], dim=1))
+        assert torch.equal(after[:, :first], before[:, :first])
+
+
 WHERE = {  # Q, K, V, and the first half of the FFN, in a layer
     "bert": (
         "encoder.layer.{}.attention.self.query",
