@@ -22,6 +22,10 @@ PLATFORM = "x86_64-manylinux_2_36"  # Debian 12's C library, the older of the tw
 # behind the first, so they stand in a file of their own.
 CUDA_NAMES = ("cuda-", "nvidia-", "triton")
 
+# tokenizers needs it to download from the hub only, which nobody but transformers does.
+UNUSED = "huggingface-hub ; sys_platform == 'never'"
+USER = "transformers"
+
 HEAD = """\
 # SPDX-License-Identifier: Apache-2.0
 # Written by tools/lock.py from pyproject.toml. Complete, so it is installed with --no-deps.
@@ -40,6 +44,15 @@ def resolve(direct: list[str], python: str, constraints: Path | None = None) -> 
     command += ["--only-binary", ":all:", "--no-header", "--no-annotate", "--default-index", "https://pypi.org/simple"]
     if constraints:
         command += ["--constraint", str(constraints)]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as overrides:
+        if not any(line.startswith(USER) for line in direct):
+            overrides.write(UNUSED)
+            overrides.flush()
+            command += ["--override", overrides.name]
+        return _compiled(command, direct)
+
+
+def _compiled(command: list[str], direct: list[str]) -> list[str]:
     # Folders of local builds must not leak into the lock.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     done = subprocess.run(
