@@ -50,9 +50,17 @@ def windows(ids: NDArray[np.int64], offset: int = 0) -> Windows:
     return np.stack([ids[offset + i * WINDOW : offset + (i + 1) * WINDOW + 1] for i in range(count)])
 
 
-def held_out(corpus: str, limit: int | None = None) -> Windows:
-    """The windows [N, 129] of a corpus that perplexity is taken over; with a limit, so many, spread evenly."""
-    found = windows(stream([corpus], "test", language.tokenizer()))
+@cache
+def _all_windows(corpus: str, part: str) -> Windows:
+    return windows(stream([corpus], part, language.tokenizer()))
+
+
+def corpus_windows(corpus: str, part: str = "test", limit: int | None = None) -> Windows:
+    """The windows [N, 129] of a part of a corpus; with a limit, at most so many, spread evenly.
+
+    Perplexity is reported over part "test"; part "train" is for finding settings.
+    """
+    found = _all_windows(corpus, part)
     count = min(limit or len(found), len(found))
     return found[[i * len(found) // count for i in range(count)]]
 

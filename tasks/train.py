@@ -27,6 +27,8 @@ from tasks.encoder import Progress, float_encoder, silent
 
 CHECKED = 100
 """So many images of each data set are in the record with the classes they were given."""
+UNFINISHED = Path("build/train")
+"""The state of a training that is under way, for the next to go on from."""
 EACH = 100
 """The record has the mean loss of each so many steps."""
 Parameters = dict[str, Array]
@@ -66,15 +68,28 @@ def start(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Parameters:
     return result
 
 
-def fit(parameters: Parameters, losses: Callable[[], Loss], recipe: Recipe, progress: Progress = silent) -> list[float]:
-    """Change the parameters in place by AdamW; the loss of each step. `losses` gives the next batch's loss."""
+def fit(
+    parameters: Parameters,
+    losses: Callable[[], Loss],
+    recipe: Recipe,
+    progress: Progress = silent,
+    kept: Path | None = None,
+) -> list[float]:
+    """Change the parameters in place by AdamW; the loss of each step. `losses` gives the next batch's loss.
+
+    With `kept`, that file holds the state every hundred steps; a run that finds one of its own recipe goes on from
+    there, and ends as if it had never been interrupted.
+    """
     groups = [
         {"params": [each for each in parameters.values() if each.ndim > 1], "weight_decay": recipe.decay},
         {"params": [each for each in parameters.values() if each.ndim == 1], "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.95))
-    result = []
-    for step in range(recipe.steps):
+    result = _resume(kept, recipe, parameters, optimiser)
+    for _ in result:
+        losses()  # drawn as before, so that chance goes on where it was
+    progress(len(result))
+    for step in range(len(result), recipe.steps):
         rate = recipe.rate * min((step + 1) / recipe.warm, (recipe.steps - step) / recipe.steps)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -87,7 +102,34 @@ def fit(parameters: Parameters, losses: Callable[[], Loss], recipe: Recipe, prog
         progress(1)
         if step % EACH == EACH - 1:
             tqdm.write(f"step {step + 1}: loss {np.mean(result[-EACH:]):.3f}", file=sys.stderr)
+            _keep(kept, recipe, parameters, optimiser, result)
     return result
+
+
+def _keep(
+    kept: Path | None, recipe: Recipe, parameters: Parameters, optimiser: torch.optim.Optimizer, losses: list[float]
+) -> None:
+    if kept is None:
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    of = {"recipe": asdict(recipe), "versions": corpora.versions()}
+    torch.save({"of": of, "parameters": parameters, "optimiser": optimiser.state_dict(), "losses": losses}, part)
+    part.replace(kept)
+
+
+def _resume(kept: Path | None, recipe: Recipe, parameters: Parameters, optimiser: torch.optim.Optimizer) -> list[float]:
+    """The losses of the steps that are done; none where there is no state, or it is of another training."""
+    if kept is None or not kept.is_file():
+        return []
+    state = torch.load(kept, weights_only=True)
+    if state["of"] != {"recipe": asdict(recipe), "versions": corpora.versions()}:
+        return []
+    with torch.no_grad():
+        for name, each in parameters.items():
+            each.copy_(state["parameters"][name])
+    optimiser.load_state_dict(state["optimiser"])
+    return list(state["losses"])
 
 
 def language_losses(ids: text.Windows, recipe: Recipe) -> Callable[[], Loss]:
@@ -137,12 +179,12 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
     return coder
 
 
-def train_language(recipe: Recipe, folder: Path, progress: Progress) -> None:
+def train_language(recipe: Recipe, folder: Path, progress: Progress = silent, kept: Path | None = None) -> None:
     """Tokenizer, weights, and the perplexity of each corpus beside what counting tokens and pairs of them gives."""
     coder = train_tokenizer([each for corpus in corpora.CORPORA for each in text.texts(corpus, "train")])
     ids = text.stream(corpora.CORPORA, "train", coder)
     parameters = start(language.SHAPES, recipe.seed)
-    course = fit(parameters, language_losses(ids, recipe), recipe, progress)
+    course = fit(parameters, language_losses(ids, recipe), recipe, progress, kept)
     packed, stored = _stored(parameters)
     model = language.assemble(stored)
     counts = text.Counts(ids, language.VOCABULARY)
@@ -163,10 +205,10 @@ def train_language(recipe: Recipe, folder: Path, progress: Progress) -> None:
     checkpoint.write(language.NAME, contents, record | {"scores": scores, "check": check}, folder)
 
 
-def train_vision(recipe: Recipe, folder: Path, progress: Progress) -> None:
+def train_vision(recipe: Recipe, folder: Path, progress: Progress = silent, kept: Path | None = None) -> None:
     """Weights, and the accuracy of each data set."""
     parameters = start(vision.SHAPES, recipe.seed)
-    course = fit(parameters, vision_losses(recipe), recipe, progress)
+    course = fit(parameters, vision_losses(recipe), recipe, progress, kept)
     packed, stored = _stored(parameters)
     model = vision.assemble(stored)
     encoder = float_encoder(model.layers, vision.ARCHITECTURE)
@@ -210,11 +252,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     recipe, train = (LANGUAGE, train_language) if given.model == "language" else (VISION, train_vision)
     recipe = Recipe(**asdict(recipe) | {"steps": given.steps or recipe.steps})
+    kept = UNFINISHED / f"{given.model}.pt"
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:
         with tqdm(total=recipe.steps, unit="step", mininterval=2) as bar:
-            train(recipe, given.folder, bar.update)
+            train(recipe, given.folder, bar.update, kept)
+        kept.unlink(missing_ok=True)
     except Refusal as refusal:
         print(f"foreshift: {refusal}", file=sys.stderr)
         return 2

@@ -127,8 +127,10 @@ def classes(
     return np.concatenate(result)
 
 
-def accuracy(data_set: str, encoder: Encoder, limit: int | None = None, progress: Progress = silent) -> float:
-    """The share of held-out images, or of the first `limit`, that are told right. Higher is better."""
-    found, labels = images(data_set)
+def accuracy(
+    data_set: str, encoder: Encoder, limit: int | None = None, progress: Progress = silent, *, part: str = "test"
+) -> float:
+    """The share of the images of a part, or of the first `limit`, that are told right. Higher is better."""
+    found, labels = images(data_set, part)
     found, labels = found[:limit], labels[:limit]
     return float(np.mean(classes(found, encoder, progress) == labels))

@@ -37,16 +37,16 @@ def test_a_stream_is_the_texts_with_end_marks() -> None:
 
 
 def test_held_out_windows_are_spread_evenly() -> None:
-    every = language.held_out("stdlib.data")
+    every = language.corpus_windows("stdlib.data")
     assert every.shape[1] == 129
-    taken = language.held_out("stdlib.data", limit=4)
+    taken = language.corpus_windows("stdlib.data", limit=4)
     assert [int((every == window).all(axis=1).argmax()) for window in taken] == [
         place * len(every) // 4 for place in range(4)
     ]
 
 
 def test_perplexity_of_even_logits_is_the_size_of_the_vocabulary() -> None:
-    found = language.held_out("stdlib.data", limit=2)
+    found = language.corpus_windows("stdlib.data", limit=2)
     # Behind the last norm, a row of equal numbers is its offset alone: the same logits for every token.
     logits = language.model().logits(torch.zeros(1, 1, model.WIDTH))[0, 0].double()
     expected = torch.logsumexp(logits, 0) - logits[torch.as_tensor(found[:, 1:])]
@@ -66,12 +66,12 @@ def test_the_encoder_is_told_to_attend_to_everything() -> None:
         told.append((x.shape, x.dtype, attend.shape, bool(attend.all())))
         return x
 
-    language.perplexity(language.held_out("stdlib.data", limit=3), encoder)
+    language.perplexity(language.corpus_windows("stdlib.data", limit=3), encoder)
     assert told == [((3, 128, model.WIDTH), torch.float32, (3, 128), True)]
 
 
 def test_the_model_reads_better_than_counting() -> None:
-    found = language.held_out("scipy.stats", limit=4)
+    found = language.corpus_windows("scipy.stats", limit=4)
     record = model.load()[1]["scores"]["scipy.stats"]
     assert language.perplexity(found, language.dense()) < record["pairs"]
 
@@ -91,4 +91,4 @@ def test_an_unknown_part_or_corpus_is_refused() -> None:
         language.texts("numpy", "calibration")
     assert str(refusal.value) == "A part must be one of test, train, not 'calibration'; choose one."
     with pytest.raises(Refusal):
-        language.held_out("pandas")
+        language.corpus_windows("pandas")

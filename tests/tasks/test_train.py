@@ -38,6 +38,39 @@ def test_a_few_steps_lower_the_loss_and_do_so_again(recipe: train.Recipe) -> Non
     assert all(torch.equal(parameters[name], others[name]) for name in parameters)
 
 
+def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "EACH", 2)
+    recipe = train.Recipe(steps=5, batch=2, rate=1e-3, warm=2)
+    shapes = {"w": (3, 4), "offset": (3,)}
+    drawn: list[int] = []
+
+    def run(kept: Path | None, last: int = 99, recipe: train.Recipe = recipe) -> tuple[list[float], train.Parameters]:
+        chance = np.random.default_rng(1)
+
+        def following() -> train.Loss:
+            x = torch.as_tensor(chance.normal(size=4), dtype=torch.float32)
+            drawn.append(1)
+            if len(drawn) > last:
+                raise KeyboardInterrupt
+            return lambda parameters: (parameters["w"] @ x + parameters["offset"] - 1).square().sum()
+
+        parameters = train.start(shapes, 1)
+        return train.fit(parameters, following, recipe, kept=kept), parameters
+
+    losses, expected = run(None)
+    drawn.clear()
+    kept = tmp_path / "state" / "toy.pt"
+    with pytest.raises(KeyboardInterrupt):
+        run(kept, last=3)
+    drawn.clear()
+    again, found = run(kept)
+    assert again == losses
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert [path.name for path in kept.parent.iterdir()] == ["toy.pt"]
+    other = train.Recipe(steps=6, batch=2, rate=1e-3, warm=2)
+    assert run(kept, recipe=other)[0] == run(None, recipe=other)[0] != losses
+
+
 def test_a_start_is_plain() -> None:
     parameters = train.start(vision.SHAPES, seed=1)
     assert (parameters["gain"] == 1).all()
@@ -75,8 +108,11 @@ def test_a_pass_reads_every_window_once() -> None:
     assert sorted(seen) == list(range(min(seen), min(seen) + 8 * 128, 128))
 
 
-def test_the_command_stores_a_model_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_stores_a_model_that_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads = torch.get_num_threads()
+    monkeypatch.setattr(train, "UNFINISHED", tmp_path / "unfinished")
     try:
         assert train.main(["vision", "--steps", "2", "--folder", str(tmp_path)]) == 0
     finally:
