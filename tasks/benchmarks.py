@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The 26 benchmarks, as data: what each is called, and what a score of it means."""
+"""The 26 benchmarks, as data: what each is called, what a score of it means, and how it is measured."""
 
 from dataclasses import dataclass
 
-from config.errors import require
-from tasks.corpora import CORPORA
+from config.errors import Refusal, require
+from tasks import language, retrieval, vision
+from tasks.corpora import CORPORA, PAIRS, pairs
+from tasks.encoder import Encoder, Progress, silent
 from tasks.vision import DATA_SETS
 
 METRICS = {"retrieval": "top1", "language": "perplexity", "vision": "accuracy"}
@@ -52,7 +54,47 @@ def benchmark(name: str) -> Benchmark:
     for each in BENCHMARKS:
         if each.name == name:
             return each
-    require(
-        False, f"A benchmark must be one of {', '.join(each.name for each in BENCHMARKS)}, not {name!r}; choose one."
+    raise Refusal(
+        f"A benchmark must be one of {', '.join(each.name for each in BENCHMARKS)}, not {name!r}; choose one."
     )
-    raise AssertionError
+
+
+PARTS = ("test", "calibration")
+"""What is reported, and what settings are found on. For the models trained here, calibration is on training data."""
+
+
+def dense(which: Benchmark) -> Encoder:
+    """The layers of the benchmark's model in floating point."""
+    return {"retrieval": retrieval, "language": language, "vision": vision}[which.task].dense()
+
+
+def size(which: Benchmark, part: str = "test", limit: int | None = None) -> int:
+    """How many items `measure` goes through: pairs, windows of tokens, or images."""
+    place = _place(which, part)
+    if which.task == "retrieval":
+        return len(pairs(which.data, place, limit or PAIRS))
+    if which.task == "language":
+        return len(language.corpus_windows(which.data, place, limit))
+    return len(vision.images(which.data, place)[1][:limit])
+
+
+def measure(
+    which: Benchmark, encoder: Encoder, part: str = "test", limit: int | None = None, progress: Progress = silent
+) -> float:
+    """The score in the benchmark's metric with `encoder` for the layers of its model, over at most `limit` items.
+
+    Raises Refusal for an unknown part.
+    """
+    place = _place(which, part)
+    if which.task == "retrieval":
+        chosen = pairs(which.data, place, limit or PAIRS)
+        return retrieval.scores(*retrieval.embed_pairs(chosen, encoder, progress)).top1
+    if which.task == "language":
+        return language.perplexity(language.corpus_windows(which.data, place, limit), encoder, progress)
+    return vision.accuracy(which.data, encoder, limit, progress, part=place)
+
+
+def _place(which: Benchmark, part: str) -> str:
+    """What the task calls that part of its data."""
+    require(part in PARTS, f"A part must be one of {', '.join(PARTS)}, not {part!r}; choose one.")
+    return "train" if part == "calibration" and which.task != "retrieval" else part

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The retrieval task: which of a corpus's docstrings does a summary belong to? MiniLM looks for the nearest rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -95,7 +95,6 @@ def mean_cosine(found: Embeddings, reference: Embeddings) -> float:
 
 
 def embed_pairs(pairs: Sequence[Pair], encoder: Encoder, progress: Progress = silent) -> tuple[Embeddings, Embeddings]:
-    """The embeddings of the summaries and of the rests; `progress` counts two texts for each pair."""
-    halves: list[Callable[[Pair], str]] = [lambda pair: pair.summary, lambda pair: pair.rest]
-    summaries, rests = (embed_texts([half(pair) for pair in pairs], encoder, progress) for half in halves)
-    return summaries, rests
+    """The embeddings of the summaries and of the rests; `progress` counts pairs, as their rests are done."""
+    summaries = embed_texts([pair.summary for pair in pairs], encoder)
+    return summaries, embed_texts([pair.rest for pair in pairs], encoder, progress)

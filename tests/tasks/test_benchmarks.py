@@ -6,7 +6,9 @@ from collections import Counter
 import pytest
 
 from config.errors import Refusal
-from tasks.benchmarks import BENCHMARKS, benchmark
+from tasks import language, retrieval, vision
+from tasks.benchmarks import BENCHMARKS, benchmark, dense, measure, size
+from tasks.corpora import pairs
 
 
 def test_there_are_26() -> None:
@@ -41,3 +43,35 @@ def test_an_unknown_name_is_refused() -> None:
         benchmark("vision/letters")
     assert str(refusal.value).startswith("A benchmark must be one of retrieval/numpy, retrieval/scipy.stats, ")
     assert str(refusal.value).endswith("not 'vision/letters'; choose one.")
+
+
+def test_a_measurement_is_the_tasks_own() -> None:
+    done: list[int] = []
+    which = benchmark("retrieval/torch.nn")
+    found = retrieval.embed_pairs(pairs("torch.nn", "calibration", 3), retrieval.dense())
+    assert measure(which, dense(which), "calibration", 3, done.append) == retrieval.scores(*found).top1
+    which = benchmark("language/stdlib.data")
+    windows = language.corpus_windows("stdlib.data", "train", 3)
+    assert measure(which, dense(which), "calibration", 3, done.append) == language.perplexity(windows, language.dense())
+    which = benchmark("vision/digits.noisy")
+    expected = vision.accuracy("digits.noisy", vision.dense(), 5, part="train")
+    assert measure(which, dense(which), "calibration", 5, done.append) == expected
+    assert done == [3, 3, 5]
+
+
+def test_sizes_are_those_of_the_data() -> None:
+    assert size(benchmark("retrieval/numpy")) == len(pairs("numpy")) == 200
+    assert size(benchmark("retrieval/numpy"), limit=9) == 9
+    assert size(benchmark("language/stdlib.data")) == len(language.corpus_windows("stdlib.data"))
+    assert size(benchmark("language/stdlib.data"), limit=9) == 9
+    assert size(benchmark("vision/digits")) == 530
+    assert size(benchmark("vision/digits"), "calibration") == 1267
+    assert size(benchmark("vision/digits"), limit=9) == 9
+
+
+@pytest.mark.parametrize("name", ["retrieval/numpy", "language/numpy", "vision/digits"])
+def test_an_unknown_part_is_refused(name: str) -> None:
+    for use in (size, lambda which, part: measure(which, lambda x, attend: x, part)):
+        with pytest.raises(Refusal) as refusal:
+            use(benchmark(name), "train")
+        assert str(refusal.value) == "A part must be one of test, calibration, not 'train'; choose one."
