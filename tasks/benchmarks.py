@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The 26 benchmarks, as data: what each is called, what a score of it means, and how it is measured."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from config.errors import Refusal, require
@@ -62,17 +63,23 @@ def benchmark(name: str) -> Benchmark:
 PARTS = ("test", "calibration")
 """What is reported, and what settings are found on. For the models trained here, calibration is on training data."""
 
+_DENSE: dict[str, Callable[[], Encoder]] = {
+    "retrieval": retrieval.dense,
+    "language": language.dense,
+    "vision": vision.dense,
+}
+
 
 def dense(which: Benchmark) -> Encoder:
     """The layers of the benchmark's model in floating point."""
-    return {"retrieval": retrieval, "language": language, "vision": vision}[which.task].dense()
+    return _DENSE[which.task]()
 
 
 def size(which: Benchmark, part: str = "test", limit: int | None = None) -> int:
     """How many items `measure` goes through: pairs, windows of tokens, or images."""
-    place = _place(which, part)
+    place = _place(which, part, limit)
     if which.task == "retrieval":
-        return len(pairs(which.data, place, limit or PAIRS))
+        return len(pairs(which.data, place, PAIRS if limit is None else limit))
     if which.task == "language":
         return len(language.corpus_windows(which.data, place, limit))
     return len(vision.images(which.data, place)[1][:limit])
@@ -83,18 +90,19 @@ def measure(
 ) -> float:
     """The score in the benchmark's metric with `encoder` for the layers of its model, over at most `limit` items.
 
-    Raises Refusal for an unknown part.
+    Raises Refusal for an unknown part, and for a limit below 1.
     """
-    place = _place(which, part)
+    place = _place(which, part, limit)
     if which.task == "retrieval":
-        chosen = pairs(which.data, place, limit or PAIRS)
+        chosen = pairs(which.data, place, PAIRS if limit is None else limit)
         return retrieval.scores(*retrieval.embed_pairs(chosen, encoder, progress)).top1
     if which.task == "language":
         return language.perplexity(language.corpus_windows(which.data, place, limit), encoder, progress)
     return vision.accuracy(which.data, encoder, limit, progress, part=place)
 
 
-def _place(which: Benchmark, part: str) -> str:
-    """What the task calls that part of its data."""
+def _place(which: Benchmark, part: str, limit: int | None) -> str:
+    """What the task calls that part of its data, after checking what was asked for."""
     require(part in PARTS, f"A part must be one of {', '.join(PARTS)}, not {part!r}; choose one.")
+    require(limit is None or limit >= 1, f"The limit must be at least 1, not {limit}; ask for one item or more.")
     return "train" if part == "calibration" and which.task != "retrieval" else part

@@ -70,8 +70,11 @@ def test_sizes_are_those_of_the_data() -> None:
 
 
 @pytest.mark.parametrize("name", ["retrieval/numpy", "language/numpy", "vision/digits"])
-def test_an_unknown_part_is_refused(name: str) -> None:
-    for use in (size, lambda which, part: measure(which, lambda x, attend: x, part)):
+def test_an_unknown_part_and_no_items_are_refused(name: str) -> None:
+    for use in (size, lambda which, *rest: measure(which, lambda x, attend: x, *rest)):
         with pytest.raises(Refusal) as refusal:
             use(benchmark(name), "train")
         assert str(refusal.value) == "A part must be one of test, calibration, not 'train'; choose one."
+        with pytest.raises(Refusal) as refusal:
+            use(benchmark(name), "test", 0)
+        assert str(refusal.value) == "The limit must be at least 1, not 0; ask for one item or more."
