@@ -194,6 +194,9 @@ def _collected() -> dict[str, tuple[Docstring, ...]]:
     # Some names are deprecated, and say so as soon as they are looked at.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # All first: SciPy, once it is imported, adds to a docstring of NumPy's.
+        for module in (each for modules in MODULES.values() for each in modules):
+            importlib.import_module(module)
         for corpus, modules in MODULES.items():
             found = {}
             for name, thing in (each for module in modules for each in _public(module)):

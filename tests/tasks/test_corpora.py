@@ -23,6 +23,14 @@ print(hashlib.sha256(text.encode()).hexdigest())
 """
 
 
+def test_what_is_imported_before_makes_no_difference() -> None:
+    """SciPy, once it is imported, adds to this docstring of NumPy's."""
+    assert (
+        "Array API Standard Support"
+        in dict((each.name, each.text) for each in corpora.docstrings("numpy"))["numpy.sinc"]
+    )
+
+
 def test_another_process_reads_the_same() -> None:
     text = repr([corpora.docstrings(name) for name in CORPORA]) + repr(corpora.pairs("stdlib.data"))
     root = str(Path(corpora.__file__).parents[1])
