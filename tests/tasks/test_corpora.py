@@ -25,10 +25,8 @@ print(hashlib.sha256(text.encode()).hexdigest())
 
 def test_what_is_imported_before_makes_no_difference() -> None:
     """SciPy, once it is imported, adds to this docstring of NumPy's."""
-    assert (
-        "Array API Standard Support"
-        in dict((each.name, each.text) for each in corpora.docstrings("numpy"))["numpy.sinc"]
-    )
+    texts = {each.name: each.text for each in corpora.docstrings("numpy")}
+    assert "Array API Standard Support" in texts["numpy.sinc"]
 
 
 def test_another_process_reads_the_same() -> None:
