@@ -132,6 +132,12 @@ def tokens(text: str, limit: int = TOKEN_LIMIT) -> Tokens:
     return Tokens(ids=np.asarray(coded.ids, dtype=np.int64), pieces=tuple(coded.tokens))
 
 
+def truncated(texts: list[str], limit: int = TOKEN_LIMIT) -> list[Int64]:
+    """Token ids [T] of each text, T at most `limit`: of a longer text the start, and [SEP] after it."""
+    coded = [np.asarray(each.ids, dtype=np.int64) for each in _tokenizer().encode_batch(texts)]
+    return [ids if len(ids) <= limit else np.append(ids[: limit - 1], ids[-1]) for ids in coded]
+
+
 def _shown(text: str, longest: int = 40) -> str:
     """`text` in quotes for an error, cut where it would fill the screen."""
     return json.dumps(text if len(text) <= longest else text[: longest - 1] + "…", ensure_ascii=False)
@@ -149,17 +155,29 @@ def embed(ids: Int64) -> Floats:
         ids.ndim == 1 and 0 < len(ids) <= POSITIONS,
         f"Token ids must be a vector of 1 to {POSITIONS}, not of shape {ids.shape}; the model has no more positions.",
     )
-    word, position, kind, gain, offset = tensors(
-        "embeddings.word_embeddings.weight",
-        "embeddings.position_embeddings.weight",
-        "embeddings.token_type_embeddings.weight",
-        "embeddings.LayerNorm.weight",
-        "embeddings.LayerNorm.bias",
-    )
-    summed = (word[ids] + position[: len(ids)] + kind[0]).astype(np.float64)
+    return np.asarray(embed_batch(ids[None])[0])
+
+
+def embed_batch(ids: Int64) -> Floats:
+    """The same for token ids [B, T] with padding of any id: float32 [B, T, 384]. T is checked by the caller."""
+    word, position, kind, gain, offset = _embedding_tables()
+    summed = (word[ids] + position[: ids.shape[-1]] + kind[0]).astype(np.float64)
     centred = summed - summed.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
     return np.asarray(centred / np.sqrt(variance + ARCHITECTURE.eps) * gain + offset, dtype=np.float32)
+
+
+@cache
+def _embedding_tables() -> tuple[Floats, ...]:
+    return tuple(
+        tensors(
+            "embeddings.word_embeddings.weight",
+            "embeddings.position_embeddings.weight",
+            "embeddings.token_type_embeddings.weight",
+            "embeddings.LayerNorm.weight",
+            "embeddings.LayerNorm.bias",
+        )
+    )
 
 
 def attention_weights(layer: int = 0) -> AttentionWeights:
