@@ -85,7 +85,9 @@ def refusal_of(call: Callable[[], object]) -> str:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_operands_that_do_not_fit_are_refused(system: str) -> None:
     dot, two, three = DOTS[system], np.zeros((4, 2), np.int8), np.zeros((4, 3), np.int8)
-    sentence = "x and w must be [..., T, D] and [..., N, D] with the same D, not {} and {}; cut or pad them to one depth."
+    sentence = (
+        "x and w must be [..., T, D] and [..., N, D] with the same D, not {} and {}; cut or pad them to one depth."
+    )
     assert refusal_of(lambda: dot(two, three)) == sentence.format("(4, 2)", "(4, 3)")
     assert refusal_of(lambda: dot(two[0], two)) == sentence.format("(2,)", "(4, 2)")
     wide, sentence = np.full((1, 2), 128), "x must lie in [-128, 127], not in [128, 128]; requantise it to 8 bits."
