@@ -36,6 +36,7 @@ GROUPS_sim := test rtl golden sim demo
 GROUPS_formal := test rtl golden formal
 GROUPS_demo := rtl golden sim demo
 GROUPS_synth := rtl golden sim demo synth
+GROUPS_eval := golden demo torch eval
 GROUPS_lint := lint rtl golden
 stamps = $(GROUPS_$(1):%=.venv/stamps/%)
 # A test on each core; one that is done early takes over half of what is left of another's.
@@ -75,6 +76,12 @@ synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(C
 report: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## write the report pages to build/report
 	@$(PY) -m foreshift report
 
+eval: writable $(call stamps,eval) ## what each predictor does to real models, 26 benchmarks, a short form
+	@$(PY) -m foreshift eval
+
+eval-full: writable $(call stamps,eval) ## the same in full, each predictor at its best setting; goes on where it was interrupted
+	@$(PY) -m foreshift eval --full
+
 lint: writable $(call stamps,lint) ## check style, formatting and types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -110,4 +117,4 @@ writable:
 
 always:
 
-.PHONY: help verilog test demo sim formal synth report lint clean distclean system-sim system-timing writable always
+.PHONY: help verilog test demo sim formal synth report eval eval-full lint clean distclean system-sim system-timing writable always

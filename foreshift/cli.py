@@ -20,7 +20,7 @@ INTERRUPTED = 128 + 2  # 128 + SIGINT, as a shell reports it
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
 _DENIED |= {errno.EEXIST}  # a file where a folder has to be
 
-_OURS = {"config", "golden", "hdl", "sim", "synth", "foreshift"}
+_OURS = {"config", "golden", "hdl", "sim", "synth", "tasks", "foreshift"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     synth = commands.add_parser("synth", help="area, timing and energy of every array on the 45 nm library")
     synth.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     synth.set_defaults(module="foreshift.synthesis")
+
+    evaluation = commands.add_parser("eval", help="accuracy and work left of each predictor on 26 benchmarks")
+    evaluation.add_argument("--full", action="store_true", help="find each method's best setting; goes on where it was")
+    evaluation.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    evaluation.set_defaults(module="foreshift.evaluation")
 
     report = commands.add_parser("report", help="write the report pages from the figures that were measured")
     report.set_defaults(module="foreshift.report")

@@ -11,6 +11,7 @@ import importlib.metadata
 import inspect
 import platform
 import re
+import sys
 import types
 import warnings
 from collections.abc import Iterator
@@ -229,8 +230,16 @@ def _public(name: str) -> Iterator[tuple[str, object]]:
         yield f"{name}.{key}", thing
         if isinstance(thing, type) and not isinstance(thing, types.GenericAlias):
             for method, inner in sorted(vars(thing).items()):
-                if not method.startswith("_") and (callable(inner) or inspect.isdatadescriptor(inner)):
+                if _added(inner, root) or method.startswith("_"):
+                    continue
+                if callable(inner) or inspect.isdatadescriptor(inner):
                     yield f"{name}.{key}.{method}", inner
+
+
+def _added(method: object, root: str) -> bool:
+    """Whether a package that happens to be imported has put it into a class of the standard library."""
+    home = str(getattr(method, "__module__", None) or root).partition(".")[0]
+    return root in sys.stdlib_module_names and home not in sys.stdlib_module_names
 
 
 def _foreign(thing: object, root: str) -> bool:

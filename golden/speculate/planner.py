@@ -5,8 +5,9 @@ W_Q, W_K, scales of X ─► int8 per head ─┐
 X of a few real inputs ─────────────────┴─► multipliers, shifts ─► `Predictor` ─► plan of any X
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,10 +86,8 @@ def _shift(largest: int, bits: int) -> int:
     return max(0, largest.bit_length() - (bits - 1))
 
 
-class Predict(Protocol):
-    """`predict` of `golden.speculate.spls` and its like."""
-
-    def __call__(self, x: Array, wq: Array, wk: Array, settings: Any, **options: Any) -> Plan: ...
+Predict = Callable[..., Plan]
+"""`predict` of `golden.speculate.spls` and its like."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole models in integers: MiniLM against its float self, and predictors that plan its layers."""
+"""Whole models in integers, and predictors that plan their layers; of MiniLM see tests/tasks/test_methods.py."""
 
 import numpy as np
 import pytest
@@ -9,55 +9,11 @@ from config.array import number_system
 from config.errors import Refusal
 from config.speculate import LapaSettings, SplsSettings
 from golden.execute.layer import execute
-from golden.models import integer, minilm, transformer
+from golden.models import integer, transformer
 from golden.models.transformer import Architecture
 from golden.speculate import lapa, planner, spls
 from golden.speculate.operands import predicted
 from tests.execute.test_layer import weights_of
-
-TEXTS = (
-    "Return the indices of the elements that are non-zero, in a tuple of arrays, one for each dimension.",
-    "Compute the truth value of x1 AND x2 element-wise.",
-    "The cat saw the mouse, and the mouse saw that the cat had seen it.",
-    "Open the file and read it line by line until an empty line comes.",
-    "Interchange two axes of an array; the result is a view where that can be done.",
-    "Fit a line to noisy measurements by least squares and tell how sure its slope is.",
-)
-CALIBRATION = (
-    "Draw samples from a normal distribution with the given mean and standard deviation.",
-    "If the request fails, it is sent again, at most three times, each time after a longer pause.",
-    "A stack is a list whose last element is the first one to be taken.",
-)
-
-
-def embedded(text: str):
-    return minilm.embed(minilm.tokens(text).ids)[None]
-
-
-@pytest.fixture(scope="module")
-def model():
-    weights = [minilm.layer_weights(layer) for layer in range(minilm.LAYERS)]
-    batches = [integer.Batch(x, np.ones(x.shape[:2], bool)) for x in map(embedded, CALIBRATION)]
-    return integer.build(weights, minilm.ARCHITECTURE, batches)
-
-
-def mean_embedding(y):
-    mean = np.asarray(y).mean(axis=1)
-    return mean / np.linalg.norm(mean)
-
-
-def test_minilm_keeps_its_embeddings(model):
-    """Mean cosine to the float model's, calibrated on other sentences."""
-    cosines = []
-    for text in TEXTS:
-        x = embedded(text)
-        real = x
-        for weights in model.weights:
-            real = transformer.layer(real, weights, model.shape)
-        codes = integer.run(model, model.like(x), model.codes(x), np.ones(x.shape[:2], bool))
-        cosines.append((mean_embedding(model.real(codes)) * mean_embedding(real)).sum())
-    assert np.mean(cosines) >= 0.995
-    assert max(cosines) < 1
 
 
 def small(order: str, causal: bool):

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables and the picture of `foreshift eval`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from foreshift.pictures import GRID, INK, QUIET, save
+from tasks.benchmarks import BENCHMARKS, Benchmark
+from tasks.search import ALLOWED, Limits, Result
+
+PARTS = {"qkv": "Q, K, V", "attention": "attention", "projection": "projection", "ffn": "FFN", "total": "all"}
+COLOURS = {"spls": "#1f5fa8", "lapa": "#d9822b", "fact": "#5a9e6f", "sanger": "#9b59a8", "spatten": "#8a8f98"}
+TASKS = {"retrieval": "MiniLM, retrieval", "language": "language model", "vision": "ViT"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: its results by benchmark, none where no setting is within the allowed loss; and the scores in floating
+    point."""
+
+    method: str
+    title: str
+    results: Sequence[Result | None]
+    references: Sequence[float]
+
+    def mean(self, part: str, task: str | None = None) -> float:
+        """Of a part's share that is left, over the benchmarks of a task or all; all of it where no setting is good."""
+        chosen = [r for r, which in zip(self.results, BENCHMARKS, strict=True) if task in (None, which.task)]
+        missing = 0.0 if part == "prediction" else 1.0
+        return float(np.mean([each.left[part] if each else missing for each in chosen]))
+
+    def loss(self, task: str | None = None) -> float:
+        """Mean relative loss over the benchmarks with a result."""
+        found = [
+            which.loss(result.score, reference)
+            for which, result, reference in zip(BENCHMARKS, self.results, self.references, strict=True)
+            if result and task in (None, which.task)
+        ]
+        return float(np.mean(found)) if found else float("nan")
+
+
+def _score(which: Benchmark, score: float) -> str:
+    return f"{score:.2f}" if which.task == "language" else f"{100 * score:.1f}"
+
+
+def text(rows: Sequence[Row]) -> str:
+    """Means over all benchmarks, for the terminal."""
+    lines = [f"{'method':14}" + "".join(f"{title:>12}" for title in PARTS.values()) + f"{'prediction':>12}{'loss':>9}"]
+    for row in rows:
+        shares = "".join(f"{100 * row.mean(part):10.1f} %" for part in PARTS)
+        lines.append(f"{row.title:14}{shares}{100 * row.mean('prediction'):10.1f} %{100 * row.loss():7.2f} %")
+    return "\n".join(lines)
+
+
+def markdown(rows: Sequence[Row], *, full: bool, limits: Limits) -> str:
+    """The whole page."""
+    sizes = f"{limits['retrieval']} pairs, {limits['language']} windows of 128 tokens, {limits['vision']} images"
+    how = (
+        f"Each method at the setting that leaves least within {100 * ALLOWED:.0f} % relative loss of the model in "
+        f"floating point, found for each benchmark on the data that it is reported on, as papers do; at most {sizes}. "
+        "Where no setting is within, the dense amount is counted."
+        if full
+        else f"A short form: one typical setting of each method, whatever it loses; at most {sizes}. For a look only."
+    )
+    lines = ["# What the predictors do to real models", "", how, "", "![work left](eval.png)", "", "## Means", ""]
+    lines += _means(rows)
+    lines += ["", "## Benchmarks", "", *_table(rows), "", "## Where the work is left", ""]
+    for row in rows[1:]:
+        lines += [f"### {row.title}", "", *_breakdown(row), ""]
+    return "\n".join(lines)
+
+
+def _means(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "| method | task | " + " | ".join(PARTS.values()) + " | prediction adds | loss |",
+        "|---|---|" + "---:|" * (len(PARTS) + 2),
+    ]
+    for row in rows:
+        for task, title in TASKS.items():
+            shares = " | ".join(f"{100 * row.mean(part, task):.1f} %" for part in PARTS)
+            adds, loss = 100 * row.mean("prediction", task), 100 * row.loss(task)
+            lines.append(f"| {row.title} | {title} | {shares} | {adds:.1f} % | {loss:.2f} % |")
+    return lines
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "Score and share of all work that is left, prediction apart. Top-1 and accuracy in %, perplexity as it is.",
+        "",
+        "| benchmark | metric | float | " + " | ".join(row.title for row in rows) + " |",
+        "|---|---|---:|" + "---:|" * len(rows),
+    ]
+    for number, which in enumerate(BENCHMARKS):
+        cells = [which.name, which.metric, _score(which, rows[0].references[number])]
+        for row in rows:
+            result = row.results[number]
+            cells.append(f"{_score(which, result.score)} · {100 * result.left['total']:.0f} %" if result else "none")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _breakdown(row: Row) -> list[str]:
+    lines = [
+        "| benchmark | setting | " + " | ".join(PARTS.values()) + " | prediction adds |",
+        "|---|---|" + "---:|" * (len(PARTS) + 1),
+    ]
+    for which, result in zip(BENCHMARKS, row.results, strict=True):
+        if result:
+            setting = ", ".join(f"{name} {value:g}" for name, value in result.setting.items())
+            shares = " | ".join(f"{100 * result.left[part]:.1f} %" for part in PARTS)
+            lines.append(f"| {which.name} | {setting} | {shares} | {100 * result.left['prediction']:.1f} % |")
+    return lines
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Bars of what each method leaves of each part, a panel for each task."""
+    figure = Figure(figsize=(9.5, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(TASKS), sharey=True, squeeze=False)[0]
+    shown = [row for row in rows if row.method in COLOURS]
+    width = 0.8 / len(shown)
+    for panel, (task, title) in zip(panels, TASKS.items(), strict=True):
+        for number, row in enumerate(shown):
+            places = np.arange(len(PARTS)) + (number - (len(shown) - 1) / 2) * width
+            heights = [100 * row.mean(part, task) for part in PARTS]
+            panel.bar(places, heights, width * 0.9, color=COLOURS[row.method], label=row.title, zorder=2)
+        panel.set_title(title, color=INK, fontsize=10)
+        panel.set_xticks(range(len(PARTS)), list(PARTS.values()), fontsize=8, color=QUIET)
+        panel.tick_params(colors=QUIET, labelsize=8)
+        panel.grid(axis="y", color=GRID, zorder=0)
+        panel.set_ylim(0, 105)
+        for side in ("top", "right", "left"):
+            panel.spines[side].set_visible(False)
+    panels[0].set_ylabel("left of the dense work, %", color=QUIET, fontsize=9)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8
+    )
+    save(figure, path)

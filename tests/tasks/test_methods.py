@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Methods on the real models: what they leave to compute, and that a sequence's plan is its own."""
+
+import numpy as np
+import pytest
+import torch
+
+from golden.models import integer, language
+from golden.speculate.plan import all_critical
+from tasks import methods, retrieval, vision
+from tasks.corpora import CORPORA, pairs
+from tasks.methods import METHODS, Tally, encoder
+from tasks.prepared import prepared
+from tasks.work import Work, shares, sizes
+
+LOSING = {"spls": (3, 4), "lapa": (3, 3), "fact": (6,), "sanger": (6,), "spatten": (3, 3)}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return vision.model().embed(torch.as_tensor(vision.images("digits")[0][:6]))
+
+
+def run(task, method, place, x, attend=None):
+    tally = Tally()
+    there = torch.ones(x.shape[:2], dtype=torch.bool) if attend is None else attend
+    chosen = METHODS[method]
+    y = encoder(prepared(task), chosen, chosen.setting(place), tally)(x, there)
+    return y, shares(tally.left, tally.dense)
+
+
+def test_the_mildest_setting_of_a_predictor_is_dense(images):
+    dense, left = run("vision", "dense", (), images)
+    assert set(left.values()) == {1.0, 0.0}
+    for method in ("lapa", "fact", "spatten"):
+        y, left = run("vision", method, (0,) * len(METHODS[method].axes), images)
+        assert torch.equal(y, dense)
+        assert left["total"] == 1
+
+
+@pytest.mark.parametrize("method", LOSING)
+def test_stricter_settings_leave_less(method, images):
+    axes = METHODS[method].axes
+    totals = []
+    for step in (0, 3, 6):
+        y, left = run("vision", method, (step,) * len(axes), images)
+        assert torch.isfinite(y).all()
+        totals.append(left["total"])
+        assert left["prediction"] > 0 or method == "spatten"
+    assert totals[0] > totals[1] > totals[2]
+
+
+@pytest.mark.parametrize("method", LOSING)
+def test_a_sequence_is_treated_as_if_it_were_alone(method):
+    """Whatever it shares a batch with, and however much it is padded."""
+    ids = torch.as_tensor(np.random.default_rng(1).integers(0, language.VOCABULARY, (7, 24)))
+    from tasks.language import model
+
+    x = model().embed(ids)
+    attend = torch.arange(24) < torch.tensor([24, 9, 24, 24, 24, 9, 24])[:, None]
+    together, _ = run("language", method, LOSING[method], x, attend)
+    for row in (1, 3):
+        length = int(attend[row].sum())
+        alone, _ = run("language", method, LOSING[method], x[row : row + 1, :length])
+        assert torch.equal(together[row, :length], alone[0])
+
+
+@pytest.mark.parametrize("method", LOSING)
+def test_language_does_not_look_ahead(method):
+    from tasks.language import model
+
+    ids = torch.as_tensor(np.random.default_rng(2).integers(0, language.VOCABULARY, (1, 24)))
+    changed = ids.clone()
+    changed[:, 17:] = (changed[:, 17:] + 7) % language.VOCABULARY
+    before, after = (run("language", method, LOSING[method], model().embed(given))[0] for given in (ids, changed))
+    assert torch.equal(before[:, :17], after[:, :17])
+    assert not torch.equal(before[:, 17:], after[:, 17:])
+
+
+def test_dense_int8_is_close_to_float(images):
+    y, _ = run("vision", "dense", (), images)
+    exact = vision.dense()(images, torch.ones(images.shape[:2], dtype=torch.bool))
+    assert float((y - exact).square().mean().sqrt() / exact.std()) < 0.03
+
+
+def test_minilm_in_integers_keeps_its_embeddings():
+    """Mean cosine to the float model's, over texts of all corpora that it was not calibrated on."""
+    encode = encoder(prepared("retrieval"), METHODS["dense"], {}, Tally())
+    chosen = [pair for corpus in CORPORA for pair in pairs(corpus, "test", 1)]
+    exact, found = (retrieval.embed_pairs(chosen, run) for run in (retrieval.dense(), encode))
+    cosines = [retrieval.mean_cosine(*each) for each in zip(found, exact, strict=True)]
+    assert min(cosines) >= 0.995
+    assert max(cosines) < 1
+
+
+def test_work_is_counted_by_hand():
+    """Two heads of 4, five tokens; one head keeps a single pair."""
+    size = sizes(5, 8, 16, integer.Architecture(2, "post", False, 1e-5))
+    assert size.dense == Work(qkv=3 * 5 * 64, attention=2 * 25 * 8, projection=5 * 64, ffn=2 * 5 * 8 * 16)
+    mask = np.ones((1, 2, 5, 5), dtype=bool)
+    mask[0, 1] = False
+    mask[0, 1, 2, 3] = True
+    left = methods.left(all_critical(mask), size, 7)
+    assert left == Work((5 + 1 + 2 * 6) * 4 * 8, 2 * 26 * 4, 5 * 64, 2 * 5 * 8 * 16, 7)
+    assert sizes(5, 8, 16, integer.Architecture(2, "pre", True, 1e-5)).pairs == 15
+
+
+def test_predictors_that_start_from_x_multiply_for_q_and_k(images):
+    tokens, width = images.shape[1:]
+    _, left = run("vision", "fact", (3,), images)
+    size = sizes(tokens, width, prepared("vision").hidden, prepared("vision").model.shape)
+    assert left["prediction"] == (2 * tokens * width**2 + tokens**2 * width) / size.dense.total
