@@ -72,17 +72,41 @@ def matmul_transposed(x: Array, w: Array, largest_product: int) -> Array:
         largest < _EXACT_FLOAT64,
         f"D must be below {_EXACT_FLOAT64 // largest_product} for an exact sum, not {x.shape[-1]}; split the depth.",
     )
-    exact = xp.float32 if largest < _EXACT_FLOAT32 and _float32_is_whole(xp) else xp.float64
+    exact = xp.float32 if largest < _EXACT_FLOAT32 and _float32_is_whole(xp, x) else xp.float64
     product = xp.matmul(xp.astype(x, exact), xp.matrix_transpose(xp.astype(w, exact)))
     return xp.astype(product, xp.int64)
 
 
-def _float32_is_whole(xp: Any) -> bool:
-    """torch may be told to multiply float32 in fewer bits."""
+def _float32_is_whole(xp: Any, x: Array) -> bool:
+    """torch may be told, in several ways, to multiply float32 in fewer bits. float64 it leaves alone."""
     precision = getattr(xp, "get_float32_matmul_precision", None)
-    return precision is None or precision() == "highest"
+    if precision is None:
+        return True
+    try:
+        return precision() == "highest" and not xp.is_autocast_enabled(x.device.type)
+    except RuntimeError:  # told through settings that this question knows nothing of
+        return False
 
 
 def positions(like: Array, axis: int = -1) -> Array:
     """0, 1, 2, … along an axis of `like`, int64, on its device."""
     return namespace(like).arange(like.shape[axis], device=like.device)
+
+
+def split_heads(x: Array, heads: int) -> Array:
+    """[..., T, D] to [..., H, T, D/H]."""
+    xp = namespace(x)
+    return xp.moveaxis(xp.reshape(x, (*x.shape[:-1], heads, -1)), -2, -3)
+
+
+def join_heads(x: Array) -> Array:
+    """[..., H, T, dh] to [..., T, H·dh]."""
+    xp = namespace(x)
+    x = xp.moveaxis(x, -3, -2)
+    return xp.reshape(x, (*x.shape[:-2], -1))
+
+
+def rows_of(x: Array, source: Array) -> Array:
+    """Row source[..., i] of x [..., T, D] in place of row i."""
+    xp = namespace(x)
+    return xp.take_along_axis(x, xp.broadcast_to(source[..., None], x.shape), axis=-2)

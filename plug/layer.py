@@ -21,14 +21,15 @@ import numpy as np
 import torch
 
 from config.array import NumberSystem
+from golden.arith.quantise import round_half_up
 from golden.arith.requantise import requantise
-from golden.models.transformer import split_heads
+from golden.arrays import split_heads
 from golden.speculate.array import dot
 from golden.speculate.compare import calibrate
 from plug.attention import repeated
 from plug.families import Layer, Projection
 from plug.predictors import Predictor
-from plug.sight import Selection, Sight, Tensor, by_row, quantised, round_half_up, step
+from plug.sight import Selection, Sight, Tensor, by_row, quantised, step
 
 Rotate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Of q and k [B, H, T, dh], rotated by their positions."""

@@ -3,7 +3,7 @@
 from what the row may attend to alone.
 
 Where all rows may attend to the same keys, a head of a sequence has one scale, max / 127, as
-`golden.models.minilm.quantise_symmetric` finds it. Where they may not, as under a causal mask, a scale taken from the
+`golden.arith.quantise.quantise_symmetric` finds it. Where they may not, as under a causal mask, a scale taken from the
 whole sequence would let later tokens choose what earlier rows keep. There, each row has the scale of the largest
 magnitude it may know of, rounded up to a power of two, so that only a few different ones come up.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from golden.models.minilm import LARGEST_CODE
+from golden.arith.quantise import LARGEST_CODE, round_half_up
 
 Tensor = Any
 """A torch tensor."""
@@ -159,8 +159,3 @@ def step(largest: Tensor) -> Tensor:
 def quantised(x: Tensor, largest: Tensor) -> Tensor:
     """Symmetric int8 as int64: round half up(x / `step`), saturated to ±127. largest: broadcasts against x."""
     return round_half_up(x.double() / step(largest)).clamp(-LARGEST_CODE, LARGEST_CODE)
-
-
-def round_half_up(x: Tensor) -> Tensor:
-    """The nearest integer, int64, the larger one when two are equally near."""
-    return torch.floor(x + 0.5).to(torch.int64)

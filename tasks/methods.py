@@ -13,11 +13,10 @@ import torch
 
 from config.speculate import UNITY, FactSettings, LapaSettings, SangerSettings, SpattenSettings, SplsSettings
 from golden.arrays import Array
-from golden.execute.layer import Planner
 from golden.models import integer
 from golden.speculate import fact, lapa, sanger, spls
 from golden.speculate.operands import allowed
-from golden.speculate.plan import Plan
+from golden.speculate.plan import Plan, Planner
 from golden.speculate.spatten import Spatten
 from tasks.encoder import Encoder
 from tasks.prepared import Prepared

@@ -12,12 +12,13 @@ import torch
 from config.array import number_system
 from config.speculate import HeadSettings, Settings
 from golden.arrays import Array
-from golden.execute.layer import Layer, Planner
+from golden.execute.layer import Layer
 from golden.models import integer, minilm, transformer
 from golden.models import language as language_model
 from golden.models import vision as vision_model
 from golden.models.integer import Batch, IntegerModel
 from golden.speculate import planner
+from golden.speculate.plan import Planner
 from tasks import language, vision
 from tasks.corpora import CORPORA, pairs
 from tasks.vision import DATA_SETS

@@ -64,20 +64,24 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path, self._version = path, fingerprint()
         self._known: dict[tuple[str, str, Place, int], Result] = {}
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], 1):
+        written = path.read_text(encoding="utf-8") if path.is_file() else ""
+        whole, _, torn = written.rpartition("\n")
+        if torn:  # the run was stopped while it wrote
+            path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+        for number, line in enumerate(whole.splitlines(), 1):
             self._read(number, line)
 
     def _read(self, number: int, line: str) -> None:
         try:
             fields = json.loads(line)
-            version = fields.pop("version")
+            if fields.pop("version") != self._version:
+                return
             result = Result(**fields | {"place": tuple(fields["place"])})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Refusal(
                 f"{self._path} must hold a measurement on each line, and line {number} is none; remove that line."
             ) from error
-        if version == self._version:
-            self._known[_key(result)] = result
+        self._known[_key(result)] = result
 
     def find(self, name: str, method: str, place: Place, limit: int) -> Result | None:
         """What was measured before."""

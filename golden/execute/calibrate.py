@@ -21,17 +21,18 @@ from config.errors import require
 from config.execute import FRACTION_BITS, GAIN_BITS, GELU_TABLES, LARGEST_PROBABILITY, NORMAL_BITS, STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.requantise import MAX_SHIFT, MIN_SHIFT
+from golden.arith.quantise import LARGEST_CODE, round_half_up
 from golden.arrays import Array, namespace
 from golden.execute.gelu import Steps, table
 from golden.execute.layer import Layer
 from golden.execute.layer_norm import Norm
 from golden.execute.linear import Linear
 from golden.execute.scales import Scale, multipliers
-from golden.models.minilm import LARGEST_CODE, round_half_up
 from golden.models.transformer import Architecture, LayerWeights
 
 Floats = NDArray[np.float64]
 LARGEST_BIAS = 1 << 30
+LARGEST_EPS = 1 << 60
 LARGEST_SUM = (1 << (STREAM_BITS - 1)) - 1
 CHANNELS = ("x", "norm1", "norm2", "hidden", "active")
 """Tensors with a range for each channel."""
@@ -190,14 +191,6 @@ class _Conversion:
         return hidden, active, choice
 
 
-def quantise(x: Array, scale: Floats, bits: int) -> Array:
-    """int64 of the shape of x: real values in units of `scale`, rounded half up, saturated to `bits` bits."""
-    xp = namespace(x)
-    limit = 1 << (bits - 1)
-    units = xp.astype(x, xp.float64) / xp.asarray(scale, device=x.device)
-    return xp.astype(xp.clip(xp.floor(units + 0.5), -limit, limit - 1), xp.int64)
-
-
 def _qkv(w: LayerWeights) -> Floats:
     return np.concatenate([w.wq, w.wk, w.wv])
 
@@ -259,5 +252,6 @@ def _norm(gain: Floats, offset: Floats, y_scale: Floats, eps: float, x_scale: Fl
         gain=np.clip(round_half_up(gains * 2.0**shift), -LARGEST_SUM, LARGEST_SUM),
         offset=round_half_up(offsets * 2.0**shift),
         shift=shift,
-        eps=round(len(gain) ** 2 * eps / float(x_scale.max()) ** 2),
+        # Beyond the limit the row is flat: all of its values are 0.
+        eps=round(min(len(gain) ** 2 * eps / float(x_scale.max()) ** 2, LARGEST_EPS)),
     )

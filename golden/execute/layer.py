@@ -14,14 +14,14 @@ from typing import Any
 from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
 from golden.arith.requantise import rescaled
-from golden.arrays import Array, matmul_transposed, namespace
+from golden.arrays import Array, join_heads, matmul_transposed, namespace, rows_of, split_heads
 from golden.execute.gelu import gelu
 from golden.execute.layer_norm import Norm, layer_norm
 from golden.execute.linear import LARGEST_PRODUCT, Linear, linear
 from golden.execute.scales import Scale
 from golden.execute.softmax import context, softmax
-from golden.models.transformer import Watch, join_heads, split_heads
-from golden.speculate.plan import Plan
+from golden.models.transformer import Watch
+from golden.speculate.plan import Plan, Planner
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,6 @@ class Layer:
             if hasattr(value, "map"):
                 given[each.name] = value.map(change)
         return replace(self, **given, gelu=change(self.gelu), gelu_choice=change(self.gelu_choice))
-
-
-Planner = Callable[[Array, Array, Array], Plan]
-"""Makes the plan of a layer from what Q, K and V are made of, int8 [..., T, D], and from the exact Q and K, int8
-[..., H, T, dh], which some predictors need and most do not."""
 
 
 def execute(x: Array, layer: Layer, plan: Plan | Planner, *, watch: Watch | None = None) -> Array:
@@ -122,12 +117,6 @@ def feed_forward(x: Array, layer: Layer, plan: Plan, seen: Watch) -> Array:
     for name, tensor in {"hidden": hidden, "active": active, "fed": fed}.items():
         seen(name, tensor)
     return fed
-
-
-def rows_of(x: Array, source: Array) -> Array:
-    """Row source[..., i] of x [..., T, D] in place of row i."""
-    xp = namespace(x)
-    return xp.take_along_axis(x, xp.broadcast_to(source[..., None], x.shape), axis=-2)
 
 
 def add(x: Array, scale: Scale, result: Array) -> Array:

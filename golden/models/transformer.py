@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from config.errors import require
-from golden.arrays import Array, namespace
+from golden.arrays import Array, join_heads, namespace, split_heads
 
 ORDERS = ("post", "pre")
 Watch = Callable[[str, Array], None]
@@ -124,19 +124,6 @@ def feed_forward(x: Array, w: LayerWeights, seen: Watch) -> Array:
     result = linear(active, w.w_down, w.b_down)
     seen("fed", result)
     return result
-
-
-def split_heads(x: Array, heads: int) -> Array:
-    """[..., T, D] to [..., H, T, D/H]."""
-    xp = namespace(x)
-    return xp.moveaxis(xp.reshape(x, (*x.shape[:-1], heads, -1)), -2, -3)
-
-
-def join_heads(x: Array) -> Array:
-    """[..., H, T, dh] to [..., T, H·dh]."""
-    xp = namespace(x)
-    x = xp.moveaxis(x, -3, -2)
-    return xp.reshape(x, (*x.shape[:-2], -1))
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Array:

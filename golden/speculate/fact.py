@@ -7,11 +7,11 @@ Q̂, K̂ ─► leading ones ─► scores ─► top k ─► keys that attenti
 
 from config.array import number_system
 from config.speculate import FactSettings
+from golden.arith.top import top
 from golden.arrays import Array
 from golden.speculate.array import dot
 from golden.speculate.operands import predicted
 from golden.speculate.plan import Plan, all_critical
-from golden.speculate.spls import top
 
 SYSTEM = number_system("pot")
 

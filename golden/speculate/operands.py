@@ -12,8 +12,7 @@ from config.errors import require
 from config.requantise import Multiplier
 from config.speculate import HeadSettings, Settings
 from golden.arith.requantise import requantise
-from golden.arrays import Array, namespace, positions
-from golden.models.transformer import split_heads
+from golden.arrays import Array, namespace, positions, split_heads
 from golden.speculate.array import dot
 
 

@@ -5,6 +5,7 @@ Rows are tokens as queries, columns are tokens as keys. A row of a head is *crit
 computed over the keys kept for it, or *similar* to an earlier critical row, whose result it copies.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from config.speculate import UNITY
@@ -74,6 +75,11 @@ class Plan:
             projections=count(alive & ~self.agreed),
             values=int(xp.sum(share_left(rows, self.value_share))),
         )
+
+
+Planner = Callable[[Array, Array, Array], Plan]
+"""Makes the plan of a layer from what Q, K and V are made of, int8 [..., T, D], and from the exact Q and K, int8
+[..., H, T, dh], which some predictors need and most do not."""
 
 
 def share_left(count: Array, share: int) -> Array:

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from config.array import NumberSystem
 from config.requantise import Multiplier
 from config.speculate import HeadSettings, Settings
-from golden.arrays import Array, namespace
-from golden.execute.layer import Planner
+from golden.arith.quantise import LARGEST_CODE, round_half_up
+from golden.arrays import Array, namespace, split_heads
 from golden.execute.scales import multipliers
-from golden.models.minilm import LARGEST_CODE, round_half_up
-from golden.models.transformer import LayerWeights, split_heads
+from golden.models.transformer import LayerWeights
 from golden.speculate.array import dot
 from golden.speculate.operands import project
-from golden.speculate.plan import Plan
+from golden.speculate.plan import Plan, Planner
 
 Floats = NDArray[np.float64]
 

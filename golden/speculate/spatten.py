@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from config.errors import Refusal, require
 from config.speculate import SpattenSettings
+from golden.arith.top import top
 from golden.arrays import Array, namespace, positions
 from golden.execute.softmax import Softmax
 from golden.speculate.operands import allowed
 from golden.speculate.plan import Plan, all_critical, share_left
-from golden.speculate.spls import top
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Q̂, K̂ ─► HLog scores ─► shift, saturate ─┬─► top k ───�
 from config.array import number_system
 from config.errors import require
 from config.speculate import UNITY, WINDOWS, SplsSettings
+from golden.arith.top import top
 from golden.arrays import Array, namespace, positions
 from golden.speculate.array import dot
 from golden.speculate.operands import predicted, score_shifts
@@ -53,19 +54,6 @@ def shifted(sums: Array, shift: int | Array, bits: int) -> Array:
     """Scores in `bits` bits: sums >> shift, towards minus infinity, saturated."""
     xp = namespace(sums)
     return xp.clip(sums >> shift, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-
-
-def top(scores: Array, pairs: Array, k: int | Array) -> Array:
-    """bool [..., T, S]: the k largest scores of each row among the allowed `pairs`, all of them if there are fewer; on
-    equal scores the lower column wins. k: 1 or more, of all rows or int64 [..., T, 1]."""
-    xp = namespace(scores)
-    columns = scores.shape[-1]
-    # Scores that differ from column to column, in the order of preference; what is not allowed lies below them all.
-    ranked = scores * columns + (columns - 1 - positions(scores))
-    ranked = xp.where(pairs, ranked, (xp.min(scores) - 1) * columns)
-    last = xp.clip(xp.asarray(k, device=scores.device), None, columns) - 1
-    last = xp.broadcast_to(last, (*ranked.shape[:-1], 1))
-    return pairs & (ranked >= xp.take_along_axis(xp.sort(ranked, axis=-1, descending=True), last, axis=-1))
 
 
 def similar(compared: Array, s: int, window: int) -> Array:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import Refusal
+from golden.arith.quantise import quantise
 from golden.execute import calibrate
 from golden.execute.layer import execute
 from golden.execute.linear import Linear, linear
@@ -48,7 +49,7 @@ def converted(order: str, x: np.ndarray, seed: int = 0, percentile: float = 100.
 
 
 def codes_of(order: str, x: np.ndarray, found: calibrate.Converted) -> np.ndarray:
-    return calibrate.quantise(x, found.x_scale, 8 if order == "post" else 16)
+    return quantise(x, found.x_scale, 8 if order == "post" else 16)
 
 
 def dense(tokens: int, heads: int = HEADS, outer: tuple[int, ...] = ()) -> Plan:
@@ -183,12 +184,12 @@ def test_linear_is_its_definition():
 
 
 def test_multipliers_are_nearest():
-    factors = np.concatenate([np.geomspace(1e-11, 3e4, 500), [1.0, 0.5, 1 - 2**-30, 2**-24]])
+    factors = np.concatenate([np.geomspace(1e-11, 3e4, 500), [1.0, 0.5, 1 - 2**-30, 2**-24, 1.9 * 2**-41]])
     scale = multipliers(factors)
     real = scale.mul / 2.0**scale.shift
     fine = factors >= 2.0**-25
     assert (np.abs(real - factors)[fine] <= factors[fine] * 2**-16).all()
-    assert (np.abs(real - factors) <= 2.0**-40).any()
+    assert (np.abs(real - factors)[~fine] <= 2.0**-41).all()
     assert (scale.mul[fine] >= 1 << 15).all()
     assert scale.shift.max() <= 40
 
@@ -197,6 +198,11 @@ def test_multipliers_are_nearest():
 def test_illegal_factors(bad):
     with pytest.raises(Refusal, match=r"^Scales must be positive and finite, and one is not; look for zeros"):
         multipliers([0.5, bad])
+
+
+def test_too_small_factors():
+    with pytest.raises(Refusal, match=r"^Factors of a requantiser must be above 2\^-41, not 1e-14; calibrate with"):
+        multipliers([1e-14])
 
 
 def test_too_large_factors():

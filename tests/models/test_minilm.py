@@ -201,41 +201,6 @@ def test_a_head_the_model_lacks_is_refused(head: int) -> None:
         assert str(refusal.value) == f"The head must be 0 to 11, not {head}; the model has 12."
 
 
-def test_quantisation_rounds_half_up() -> None:
-    codes, scale = minilm.quantise_symmetric(np.array([127.0, 0.5, -0.5, 1.5, -1.5, 2.49, -2.51]))
-    assert scale == 1.0
-    assert codes.dtype == np.int8
-    assert codes.tolist() == [127, 1, 0, 2, -1, 2, -3]
-
-
-def test_quantisation_uses_the_whole_symmetric_range() -> None:
-    values = np.random.default_rng(5).normal(size=(40, 50)) * 3e-7
-    for sign in (1, -1):
-        values.flat[77] = sign * 1e-5
-        codes, scale = minilm.quantise_symmetric(values)
-        assert int(codes.flat[77]) == sign * 127
-        assert scale == 1e-5 / 127
-        assert int(np.abs(codes.astype(int)).max()) == 127
-        assert np.abs(codes * scale - values).max() <= scale * (0.5 + 1e-9)
-
-
-def test_zeros_are_quantised_to_zeros() -> None:
-    codes, scale = minilm.quantise_symmetric(np.zeros((2, 3), dtype=np.float32))
-    assert scale == 1.0
-    assert codes.tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
-@pytest.mark.parametrize(
-    ("values", "given"), [([], "nothing"), ([1.0, np.nan], "an infinity or NaN"), ([np.inf], "an infinity or NaN")]
-)
-def test_what_is_not_finite_is_refused(values: list[float], given: str) -> None:
-    with pytest.raises(Refusal) as refusal:
-        minilm.quantise_symmetric(np.array(values))
-    assert str(refusal.value) == (
-        f"A tensor to quantise must hold finite numbers, not {given}; check where it comes from."
-    )
-
-
 @pytest.mark.parametrize("head", range(12))
 def test_head_inputs_stand_for_the_real_projection(head: int) -> None:
     """The int8 accumulator with its bias, scaled, is the float projection up to what rounding can have changed."""

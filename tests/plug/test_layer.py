@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from config.speculate import LapaSettings, SplsSettings
+from golden.arith.quantise import quantise_symmetric
 from golden.arith.requantise import requantise
-from golden.models.minilm import AttentionWeights, quantise_layer, quantise_symmetric
-from golden.models.transformer import split_heads
+from golden.arrays import split_heads
+from golden.models.minilm import AttentionWeights, quantise_layer
 from golden.speculate import lapa, spls
 from golden.speculate.array import dot
 from golden.speculate.calibrate import head_settings

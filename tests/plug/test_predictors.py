@@ -7,7 +7,7 @@ import torch
 
 from config.errors import Refusal
 from config.speculate import SplsSettings
-from golden.models.minilm import quantise_symmetric
+from golden.arith.quantise import quantise_symmetric
 from golden.speculate import lapa, spls
 from golden.speculate.array import dot
 from plug.predictors import PREDICTORS, Dense, Lapa, Spls, by_name

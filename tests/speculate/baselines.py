@@ -6,6 +6,7 @@ from dataclasses import fields
 import numpy as np
 import torch
 
+from golden.arith.quantise import quantise
 from golden.execute import calibrate
 from golden.models import transformer
 
@@ -42,7 +43,7 @@ def converted_model(order, causal, layers=4, tokens=10, seed=1):
         x = transformer.layer(x, one, shape, watch=seen.watch())
     converted = calibrate.convert(weights, shape, ranges)
     bits = 8 if order == "post" else 16
-    return converted, calibrate.quantise(real, converted[0].x_scale, bits)
+    return converted, quantise(real, converted[0].x_scale, bits)
 
 
 def random_weights(rng):

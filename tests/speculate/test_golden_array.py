@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -216,3 +217,14 @@ def test_raw_codes_are_twos_complement() -> None:
 def test_wrong_dots_are_caught(system: str, wrong: Callable[[Matrix, Matrix], Matrix]) -> None:
     x, w = np.random.default_rng(1).integers(-128, 128, (2, 4, 16))
     assert wrong(x, w).tolist() != scalar_dot(system, x.tolist(), w.tolist())
+
+
+def test_products_stay_exact_whatever_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randint(-128, 128, (5, 300), generator=torch.Generator().manual_seed(1))
+    exact = x @ x.T
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(matmul_transposed(x, x, 1 << 14), exact)
+        coarse = x.float() @ x.float().T
+    assert not torch.equal(coarse.long(), exact)
+    monkeypatch.setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16")
+    assert torch.equal(matmul_transposed(x, x, 1 << 14), exact)

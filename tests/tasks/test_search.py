@@ -140,7 +140,27 @@ def test_other_sources_are_measured_anew(tmp_path, monkeypatch):
     assert Store(path).find("vision/digits", "fact", (2,), 7) is None
 
 
-@pytest.mark.parametrize("line", ["", "{", "[]", "3", json.dumps({"version": "1"}), json.dumps({"benchmark": "x"})])
+def test_a_torn_line_is_measured_again(tmp_path):
+    """What a run wrote when it was stopped."""
+    path = tmp_path / "measured.jsonl"
+    first, second = (made_up("vision/digits", "fact", (place,), 7) for place in (1, 2))
+    Store(path).add(first)
+    Store(path).add(second)
+    path.write_text(path.read_text()[:-20])
+    store = Store(path)
+    assert store.find("vision/digits", "fact", (1,), 7) == first
+    assert store.find("vision/digits", "fact", (2,), 7) is None
+    store.add(second)
+    assert Store(path).find("vision/digits", "fact", (2,), 7) == second
+
+
+def test_lines_of_other_sources_may_look_otherwise(tmp_path):
+    path = tmp_path / "measured.jsonl"
+    path.write_text(json.dumps({"version": "earlier", "other": 1}) + "\n")
+    assert Store(path).all("vision/digits", "fact", 7) == []
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "3", json.dumps({"benchmark": "x"})])
 def test_a_file_of_something_else_is_refused(line, tmp_path):
     path = tmp_path / "measured.jsonl"
     Store(path).add(made_up("vision/digits", "fact", (2,), 7))
