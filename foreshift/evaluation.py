@@ -21,11 +21,11 @@ SHORT: Limits = {"retrieval": 10, "language": 3, "vision": 32}
 FULL: Limits = {"retrieval": 200, "language": 48, "vision": 530}
 TYPICAL: dict[str, Place] = {
     "dense": (),
-    "spls": (2, 2),
+    "spls": (2, 3, 2),
     "lapa": (2, 2),
     "fact": (2,),
     "sanger": (3,),
-    "spatten": (2, 1),
+    "spatten": (1, 2),
 }
 """Of the short form, which looks for nothing: a setting of each method in the milder half."""
 

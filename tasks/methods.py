@@ -33,10 +33,12 @@ WINDOW, SCORE_BITS, SLICES = 8, 8, (4, 4)
 @dataclass
 class Session:
     """The plans of some sequences of one length, through all layers. plan: of the layer with that number, for `attend`.
-    prediction: products per sequence and layer. watch, finish: for what has a state, and changes the last output."""
+    prediction: products per sequence and layer. after_qk: the plan is made from the exact Q and K. watch, finish: for
+    what has a state, and changes the last output."""
 
     plan: Callable[[int, Array], Plan | Planner]
     prediction: int = 0
+    after_qk: bool = False
     watch: Callable[[int, str, Array], None] | None = None
     finish: Callable[[Array], Array] = field(default=lambda y: y)
 
@@ -74,7 +76,8 @@ def _spls(model: Prepared, setting: Setting, size: Sizes) -> Session:
         "k": k,
         "k_similarity": min(k, _keys(setting["k_similarity"], size)),
         "s": int(setting["s"]),
-        "f": max(1, round(setting["f"] * size.heads)),
+        # More heads than there are never agree: no FFN is copied.
+        "f": min(max(1, round(setting["f"] * size.heads)), size.heads + 1),
         "options": {"window": WINDOW, "score_bits": SCORE_BITS},
     }
 
@@ -110,7 +113,7 @@ def _sanger(model: Prepared, setting: Setting, size: Sizes) -> Session:
 
         return of_layer
 
-    return Session(plan, size.predicted_scores)
+    return Session(plan, size.predicted_scores, after_qk=True)
 
 
 def _spatten(model: Prepared, setting: Setting, size: Sizes) -> Session:
@@ -120,8 +123,9 @@ def _spatten(model: Prepared, setting: Setting, size: Sizes) -> Session:
     pruning = Spatten(chosen)
 
     def finish(y: Array) -> Array:
-        """A mean over all tokens is then one over those that are left."""
-        if causal:
+        """A mean over all tokens is then one over those that are left. Where a norm comes before the mean, dropped
+        tokens do better as what they were when they were dropped."""
+        if model.model.shape.order == "pre":
             return y
         there = pruning.left[..., None]
         mean = torch.where(there, y, 0).sum(1, keepdim=True) / there.sum(1, keepdim=True)
@@ -144,9 +148,10 @@ METHODS = {
         "SPLS (ESACT)",
         (
             _axis("s", (0, 32, 48, 64, 80, 96, 112, 128, 144, 160)),
+            _axis("f", (2.0, 1.0, 0.8, 0.67, 0.5, 0.34)),
             _axis("k", (1.0, 0.8, 0.65, 0.5, 0.42, 0.35, 0.28, 0.22, 0.16, 0.12)),
         ),
-        {"k_similarity": 0.12, "f": 0.67},
+        {"k_similarity": 0.12},
         _spls,
     ),
     "lapa": Method(
@@ -163,8 +168,8 @@ METHODS = {
     "spatten": Method(
         "SpAtten",
         (
-            _axis("values", (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9)),
             _axis("tokens", (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)),
+            _axis("values", (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9)),
         ),
         {},
         _spatten,
@@ -206,7 +211,7 @@ def _run(model: Prepared, method: Method, setting: Setting, tally: Tally, x: Arr
         def plan(*given: Array) -> Plan:
             found = session.plan(number, keys)
             made = found if isinstance(found, Plan) else found(*given)
-            tally.left += left(made, size, session.prediction)
+            tally.left += left(made, size, session.prediction, after_qk=session.after_qk)
             dense = size.dense
             for _ in range(len(x)):
                 tally.dense += dense

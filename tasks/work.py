@@ -2,7 +2,7 @@
 """How much of a model's multiplications a plan leaves, part by part, and what its prediction adds."""
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from config.errors import require
 from golden.models.transformer import Architecture
@@ -11,10 +11,12 @@ from golden.speculate.plan import Counts, Plan
 
 @dataclass(frozen=True)
 class Work:
-    """Multiply-accumulates: of Q, K and V; of scores and probabilities times V; of the output projection; of the FFN.
-    prediction: products of the predictor, in its own number system."""
+    """Multiply-accumulates: of Q, of K, of V; of scores and probabilities times V; of the output projection; of the
+    FFN. prediction: products of the predictor, in its own number system."""
 
-    qkv: int = 0
+    q: int = 0
+    k: int = 0
+    v: int = 0
     attention: int = 0
     projection: int = 0
     ffn: int = 0
@@ -27,6 +29,11 @@ class Work:
     def total(self) -> int:
         """Without the prediction."""
         return self.qkv + self.attention + self.projection + self.ffn
+
+    @property
+    def qkv(self) -> int:
+        """Of Q, K and V."""
+        return self.q + self.k + self.v
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,9 @@ class Sizes:
         """What the counts of a plan leave."""
         head = self.width // self.heads
         return Work(
-            qkv=(counts.queries + 2 * counts.keys) * head * self.width,
+            q=counts.queries * head * self.width,
+            k=counts.keys * head * self.width,
+            v=counts.keys * head * self.width,
             attention=(counts.scores + counts.values) * head,
             projection=counts.projections * self.width**2,
             ffn=2 * counts.ffn * self.width * self.hidden,
@@ -80,9 +89,14 @@ def sizes(tokens: int, width: int, hidden: int, shape: Architecture) -> Sizes:
     return Sizes(tokens, width, shape.heads, hidden, pairs)
 
 
-def left(plan: Plan, size: Sizes, prediction: int) -> Work:
-    """Of a batch [B, ...]; prediction: products per sequence."""
-    return size.left(plan.counts, prediction * len(plan.leader))
+def left(plan: Plan, size: Sizes, prediction: int, *, after_qk: bool = False) -> Work:
+    """Of a batch [B, ...]; prediction: products per sequence. after_qk: the plan is made from the exact Q and K, so
+    both are computed whole."""
+    found = size.left(plan.counts, prediction * len(plan.leader))
+    if not after_qk:
+        return found
+    whole = size.dense
+    return replace(found, q=whole.q * len(plan.leader), k=whole.k * len(plan.leader))
 
 
 def shares(done: Work, dense: Work) -> dict[str, float]:

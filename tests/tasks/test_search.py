@@ -104,7 +104,7 @@ def test_finds_the_strictest_good_setting(measured, tmp_path):
     for which in BENCHMARKS:
         limit = LIMITS[which.task]
         assert best(which, "fact", limit, store).place == (3,)
-        assert best(which, "spls", limit, store).place == (3, 0)
+        assert best(which, "spls", limit, store).place == (3, 0, 0)
         assert best(which, "dense", limit, store).place == ()
     assert set(measured.values()) == {1}
     assert len(seen) == len(measured)
