@@ -19,28 +19,38 @@ TASKS = {"retrieval": "MiniLM, retrieval", "language": "language model", "vision
 
 @dataclass(frozen=True)
 class Row:
-    """A method: its results by benchmark, none where no setting is within the allowed loss; and the scores in floating
-    point."""
+    """A method: its results by benchmark, none where no setting is within the allowed loss; those of dense int8, which
+    stand in there; and the scores in floating point."""
 
     method: str
     title: str
     results: Sequence[Result | None]
+    dense: Sequence[Result]
     references: Sequence[float]
 
+    @property
+    def counted(self) -> list[Result]:
+        """What means are taken of."""
+        return [result or dense for result, dense in zip(self.results, self.dense, strict=True)]
+
     def mean(self, part: str, task: str | None = None) -> float:
-        """Of a part's share that is left, over the benchmarks of a task or all; all of it where no setting is good."""
-        chosen = [r for r, which in zip(self.results, BENCHMARKS, strict=True) if task in (None, which.task)]
-        missing = 0.0 if part == "prediction" else 1.0
-        return float(np.mean([each.left[part] if each else missing for each in chosen]))
+        """Of a part's share that is left, over the benchmarks of a task or all."""
+        return float(np.mean([result.left[part] for which, result in self._of(task)]))
 
     def loss(self, task: str | None = None) -> float:
-        """Mean relative loss over the benchmarks with a result."""
-        found = [
-            which.loss(result.score, reference)
-            for which, result, reference in zip(BENCHMARKS, self.results, self.references, strict=True)
-            if result and task in (None, which.task)
-        ]
-        return float(np.mean(found)) if found else float("nan")
+        """Mean relative loss over the benchmarks of a task or all."""
+        pairs = zip(self._of(None), self.references, strict=True)
+        found = [which.loss(result.score, ref) for (which, result), ref in pairs if task in (None, which.task)]
+        return float(np.mean(found))
+
+    def good(self, task: str) -> str:
+        """In how many benchmarks of a task a setting is good enough."""
+        found = [result for result, which in zip(self.results, BENCHMARKS, strict=True) if which.task == task]
+        return f"{sum(result is not None for result in found)} of {len(found)}"
+
+    def _of(self, task: str | None) -> list[tuple[Benchmark, Result]]:
+        chosen = zip(BENCHMARKS, self.counted, strict=True)
+        return [(which, result) for which, result in chosen if task in (None, which.task)]
 
 
 def _score(which: Benchmark, score: float) -> str:
@@ -62,7 +72,7 @@ def markdown(rows: Sequence[Row], *, full: bool, limits: Limits) -> str:
     how = (
         f"Each method at the setting that leaves least within {100 * ALLOWED:.0f} % relative loss of the model in "
         f"floating point, found for each benchmark on the data that it is reported on, as papers do; at most {sizes}. "
-        "Where no setting is within, the dense amount is counted."
+        "Where no setting is within, dense int8 is counted."
         if full
         else f"A short form: one typical setting of each method, whatever it loses; at most {sizes}. For a look only."
     )
@@ -76,14 +86,14 @@ def markdown(rows: Sequence[Row], *, full: bool, limits: Limits) -> str:
 
 def _means(rows: Sequence[Row]) -> list[str]:
     lines = [
-        "| method | task | " + " | ".join(PARTS.values()) + " | prediction adds | loss |",
-        "|---|---|" + "---:|" * (len(PARTS) + 2),
+        "| method | task | " + " | ".join(PARTS.values()) + " | prediction adds | loss | within |",
+        "|---|---|" + "---:|" * (len(PARTS) + 3),
     ]
     for row in rows:
         for task, title in TASKS.items():
             shares = " | ".join(f"{100 * row.mean(part, task):.1f} %" for part in PARTS)
             adds, loss = 100 * row.mean("prediction", task), 100 * row.loss(task)
-            lines.append(f"| {row.title} | {title} | {shares} | {adds:.1f} % | {loss:.2f} % |")
+            lines.append(f"| {row.title} | {title} | {shares} | {adds:.1f} % | {loss:.2f} % | {row.good(task)} |")
     return lines
 
 

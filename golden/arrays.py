@@ -4,6 +4,7 @@
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from config.errors import require
 
@@ -16,6 +17,11 @@ _EXACT_FLOAT32, _EXACT_FLOAT64 = 2**24, 2**53
 def namespace(*arrays: Array) -> Any:
     """The array library that the arguments belong to; mixing libraries raises TypeError."""
     return array_api_compat.array_namespace(*arrays)
+
+
+def to_numpy(x: Array) -> Any:
+    """As a NumPy array, from whatever device, without its gradient."""
+    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
 
 
 def signed_integers(x: Array, bits: int, name: str = "x") -> Array:

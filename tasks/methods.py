@@ -190,7 +190,7 @@ def encoder(model: Prepared, method: Method, setting: Setting, tally: Tally) -> 
     if it were alone: padding is cut off before."""
 
     def run(x: Array, attend: Array) -> Array:
-        result = torch.zeros(x.shape, dtype=torch.float64)
+        result = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
         lengths = attend.sum(dim=1)
         with torch.no_grad():
             for length in lengths.unique().tolist():
@@ -205,7 +205,7 @@ def encoder(model: Prepared, method: Method, setting: Setting, tally: Tally) -> 
 def _run(model: Prepared, method: Method, setting: Setting, tally: Tally, x: Array) -> Array:
     size = sizes(x.shape[1], model.width, model.hidden, model.model.shape)
     session = method.start(model, setting, size)
-    attend = torch.ones(x.shape[:2], dtype=torch.bool)
+    attend = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
     def counted(number: int, keys: Array) -> Planner:
         def plan(*given: Array) -> Plan:

@@ -22,7 +22,7 @@ from config.execute import FRACTION_BITS, GAIN_BITS, GELU_TABLES, LARGEST_PROBAB
 from config.formats import OPERAND_BITS
 from config.requantise import MAX_SHIFT, MIN_SHIFT
 from golden.arith.quantise import LARGEST_CODE, round_half_up
-from golden.arrays import Array, namespace
+from golden.arrays import Array, to_numpy
 from golden.execute.gelu import Steps, table
 from golden.execute.layer import Layer
 from golden.execute.layer_norm import Norm
@@ -90,11 +90,11 @@ class Ranges:
 
 def _lines(tensor: Array, attend: Array | None, axis: int | None) -> Floats:
     """All values of the tokens that count, a line for each index of `axis`, or one."""
-    xp = namespace(tensor)
     # Tokens first: heads stand before them.
-    values = np.asarray(xp.moveaxis(tensor, -3, -2) if axis == -3 else tensor)
+    values: Floats = to_numpy(tensor)
+    values = np.moveaxis(values, -3, -2) if axis == -3 else values
     if attend is not None:
-        values = values[np.asarray(attend, dtype=bool)]
+        values = values[to_numpy(attend)]
     if axis is None:
         return values.reshape(1, -1)
     return np.moveaxis(values, -1 if axis == -1 else -2, 0).reshape(values.shape[-1 if axis == -1 else -2], -1)
@@ -115,7 +115,7 @@ def convert(
     weights: Sequence[LayerWeights], shape: Architecture, ranges: Sequence[Ranges], *, equalise: float = EQUALISE
 ) -> list[Converted]:
     """All layers of a model. Raises `Refusal` for weights that are not finite."""
-    layers = [one.map(lambda tensor: np.asarray(tensor, dtype=np.float64)) for one in weights]
+    layers = [one.map(lambda tensor: to_numpy(tensor).astype(np.float64)) for one in weights]
     for each in (tensor for one in layers for tensor in vars(one).values()):
         require(bool(np.isfinite(each).all()), "Weights must be finite, and one is a NaN or an infinity; check them.")
     post = shape.order == "post"

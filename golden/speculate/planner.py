@@ -16,7 +16,7 @@ from config.array import NumberSystem
 from config.requantise import Multiplier
 from config.speculate import HeadSettings, Settings
 from golden.arith.quantise import LARGEST_CODE, round_half_up
-from golden.arrays import Array, namespace, split_heads
+from golden.arrays import Array, namespace, split_heads, to_numpy
 from golden.execute.scales import multipliers
 from golden.models.transformer import LayerWeights
 from golden.speculate.array import dot
@@ -49,9 +49,9 @@ def coded(weights: LayerWeights, heads: int, x_scale: Floats) -> Weights:
 
 
 def _coded(w: Array, b: Array, heads: int, x_scale: Floats) -> tuple[Array, Array]:
-    real = np.asarray(w, dtype=np.float64).reshape(heads, -1, w.shape[1]) * x_scale
+    real = to_numpy(w).astype(np.float64).reshape(heads, -1, w.shape[1]) * x_scale
     scale = np.maximum(np.abs(real).max(axis=(1, 2), keepdims=True), 1e-12) / LARGEST_CODE
-    bias = np.asarray(b, dtype=np.float64).reshape(heads, -1) / scale[..., 0]
+    bias = to_numpy(b).astype(np.float64).reshape(heads, -1) / scale[..., 0]
     return round_half_up(real / scale), round_half_up(bias)
 
 
@@ -78,7 +78,7 @@ def _largest(values: Array) -> NDArray[np.int64]:
     """The largest magnitude of each head of [..., H, T, N]."""
     xp = namespace(values)
     heads = xp.reshape(xp.moveaxis(xp.abs(values), -3, 0), (values.shape[-3], -1))
-    return np.asarray(xp.max(heads, axis=1))
+    return np.asarray(to_numpy(xp.max(heads, axis=1)))
 
 
 def _shift(largest: int, bits: int) -> int:

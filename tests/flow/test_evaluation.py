@@ -75,10 +75,16 @@ def test_a_second_run_measures_nothing(output, capsys, monkeypatch):
     assert capsys.readouterr().out == first
 
 
-def test_what_is_not_good_counts_as_dense():
-    row = evaluation_results.Row("fact", "FACT", [None] * 26, [1.0] * 26)
+def test_dense_stands_in_where_nothing_is_good():
+    dense = [made_up(which.name, "dense", (), 5) for which in BENCHMARKS]
+    row = evaluation_results.Row("fact", "FACT", [None] * 26, dense, [1.0] * 26)
     assert row.mean("total") == 1
-    assert row.mean("prediction") == 0
+    assert row.good("vision") == "0 of 6"
+    assert row.loss("vision") == pytest.approx(0.2)
+    strict = [made_up(which.name, "fact", (4,), 5) for which in BENCHMARKS]
+    row = evaluation_results.Row("fact", "FACT", strict, dense, [1.0] * 26)
+    assert row.mean("total", "language") == pytest.approx(0.8)
+    assert row.good("retrieval") == "10 of 10"
 
 
 def test_a_broken_file_is_refused_before_anything_is_written(output, capsys):
