@@ -20,7 +20,7 @@ INTERRUPTED = 128 + 2  # 128 + SIGINT, as a shell reports it
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
 _DENIED |= {errno.EEXIST}  # a file where a folder has to be
 
-_OURS = {"config", "golden", "hdl", "sim", "synth", "tasks", "foreshift"}
+_OURS = {"config", "golden", "hdl", "sim", "synth", "jobs", "tasks", "plug", "foreshift"}
 
 
 class _Parser(argparse.ArgumentParser):

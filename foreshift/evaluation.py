@@ -11,9 +11,11 @@ from tqdm import tqdm
 
 from foreshift.demo_results import staged
 from foreshift.evaluation_results import Row, draw, markdown, text
+from jobs.runner import workers
+from jobs.store import Store
 from tasks.benchmarks import BENCHMARKS
 from tasks.methods import METHODS
-from tasks.search import FLOAT, Limits, Place, Result, Store, best, fixed, search
+from tasks.search import FLOAT, Limits, Place, Result, best, fixed, known, search
 
 OUTPUT = Path("build/eval")
 MEASURED = "measured.jsonl"
@@ -34,7 +36,7 @@ def run(args: Namespace) -> None:
     """Measure what has not been measured yet, print the table, write build/eval."""
     store = Store(OUTPUT / MEASURED)
     limits = FULL if args.full else SHORT
-    with _bar(args.full) as bar:
+    with workers() as client, _bar(args.full) as bar:
 
         def progress(result: Result) -> None:
             bar.set_postfix_str(f"{result.benchmark} {result.method}", refresh=False)
@@ -42,9 +44,9 @@ def run(args: Namespace) -> None:
 
         if args.full:
             # A search takes as many steps as the answers lead to: the bar's end is the most there can be.
-            search(METHODS, limits, store, progress)
+            search(client, METHODS, limits, store, progress)
         else:
-            fixed(TYPICAL, limits, store, progress)
+            fixed(client, TYPICAL, limits, store, progress)
     rows = [_row(name, store, limits, args.full) for name in ("dense", *(name for name in METHODS if name != "dense"))]
     with staged(OUTPUT) as folder:
         (folder / "eval.md").write_text(markdown(rows, full=args.full, limits=limits), encoding="utf-8")
@@ -75,9 +77,9 @@ def _row(method: str, store: Store, limits: Limits, full: bool) -> Row:
         if full and method != "dense":
             results.append(best(which, method, limit, store))
         else:
-            results.append(store.find(which.name, method, TYPICAL[method], limit))
-    dense = [store.find(which.name, "dense", (), limits[which.task]) for which in BENCHMARKS]
-    references = [store.find(which.name, FLOAT, (), limits[which.task]) for which in BENCHMARKS]
+            results.append(known(store, which.name, method, TYPICAL[method], limit))
+    dense = [known(store, which.name, "dense", (), limits[which.task]) for which in BENCHMARKS]
+    references = [known(store, which.name, FLOAT, (), limits[which.task]) for which in BENCHMARKS]
     return Row(
         method,
         METHODS[method].title,

@@ -2,6 +2,7 @@
 """`foreshift eval`: its page, its figures, its picture."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tasks import search
 from tasks.benchmarks import BENCHMARKS, benchmark
 from tasks.methods import METHODS
 from tasks.search import FLOAT, Result
-from tests.tasks.test_search import Pool
+from tests.tasks.test_search import Client, Queue
 
 PARTS = ("qkv", "attention", "projection", "ffn", "total", "prediction")
 
@@ -32,7 +33,8 @@ def made_up(name, method, place, limit):
 def output(monkeypatch, tmp_path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(search, "evaluate", made_up)
-    monkeypatch.setattr(search, "_pool", lambda processes: Pool())
+    monkeypatch.setattr("jobs.runner.as_completed", Queue)
+    monkeypatch.setattr(evaluation, "workers", lambda: nullcontext(Client()))
     return tmp_path / evaluation.OUTPUT
 
 
@@ -91,5 +93,5 @@ def test_a_broken_file_is_refused_before_anything_is_written(output, capsys):
     output.mkdir(parents=True)
     (output / evaluation.MEASURED).write_text("nonsense\n")
     assert cli.main(["eval"]) == 2
-    assert "must hold a measurement on each line, and line 1 is none" in capsys.readouterr().err
+    assert "must hold a result on each line, and line 1 is none" in capsys.readouterr().err
     assert sorted(path.name for path in output.iterdir()) == [evaluation.MEASURED]
