@@ -11,8 +11,8 @@ MAX_LINES, MAX_LANES, MAX_MEMORY_BYTES = 1024, 1024, 1 << 16
 
 @dataclass(frozen=True)
 class PeArraysConfig:
-    """Two equal arrays of PE lines, int8 × int8 products with int32 sums. The first generates Q, K and V and scores, the
-    second multiplies probabilities with V; output projection and FFN run on both.
+    """Two equal arrays of PE lines, int8 × int8 products with int32 sums. The first generates Q, K and V and scores,
+    the second multiplies probabilities with V; output projection and FFN run on both.
 
     Parameters
     ----------

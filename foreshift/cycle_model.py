@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The subcommand `cycles`: a model's cycles by the cycle model, a table and, if wanted, a picture, from one function."""
+"""The subcommand `cycles`: a model by the cycle model, as a table, as JSON and as a picture, all from one function."""
 
 import json
 from argparse import Namespace
@@ -13,6 +13,8 @@ from golden.cycles.answer import Answer
 from golden.cycles.statistics import SHARES
 
 OUTPUT = Path("build/cycles")
+
+_PARTS = ("dense", "sparse", "dense_operations", "operations", "dense_memory", "memory", "dense_buffers", "buffers")
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "statistics": asdict(chosen.statistics),
         "prediction": asdict(chosen.prediction) if chosen.prediction else None,
         "prediction_products": chosen.products,
-        **{
-            name: asdict(getattr(chosen, name))
-            for name in ("dense", "sparse", "dense_operations", "operations")
-            + ("dense_memory", "memory", "dense_buffers", "buffers")
-        },
+        **{name: asdict(getattr(chosen, name)) for name in _PARTS},
         "dense_total": chosen.dense_total,
         "overlapped": chosen.overlapped,
         "speed_up": chosen.speed_up,

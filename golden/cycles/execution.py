@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of a layer and their cycles on two PE arrays: the design target of the execution unit, of which there is no
-RTL to hold this against.
+"""Operations of a layer and their cycles on two PE arrays: the design target of the execution unit, of which there is
+no RTL to hold this against.
 
     array 1:  Q, K, V of a head ─► scores of kept pairs ─┐             ┌─ half of projection and FFN
     array 2:                                             └─► context ──┴─ the other half

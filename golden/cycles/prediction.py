@@ -85,7 +85,7 @@ class _Layer:
         last = self._leave(ends)
         busy = heads * (self._tiles * self._tokens + beats)
         first = ends[0] + self._behind(0)
-        return Prediction(ends[-1], first, (heads - 1) * max(ends) + last, busy)
+        return Prediction(ends[-1], first, (heads - 1) * ends[-1] + last, busy)
 
     def _scores(self, projected: int) -> tuple[list[int], int]:
         """When each block's last beat goes in, counted from the start of its head, and beats of all."""
@@ -100,16 +100,16 @@ class _Layer:
 
     def _queries(self, projected: int, block: int) -> int:
         """When the queries of a block are stored."""
-        return (
-            projected - (self._tokens - min((block + 1) * self._config.rows, self._tokens)) + self._array + PROJECTION
-        )
+        later = max(0, self._tokens - (block + 1) * self._config.rows)
+        return projected - later + self._array + PROJECTION
 
     def _rounds(self, projected: int) -> tuple[list[int], int]:
         """The same of LAPA: blocks in pairs, round by round."""
-        at, beats, slices = projected, 0.0, self._config.head_slices
-        ends = [0] * self._blocks
+        at, beats, slices = float(projected), 0.0, self._config.head_slices
+        ends = [0.0] * self._blocks
         for pair in self._pairs():
-            starts = {}
+            starts: dict[int, float] = {}
+            counts = {block: float(self._keys[block]) for block in pair}
             for block in pair:
                 at = max(at, self._queries(projected, block)) + slices * (self._keys[block] + self._load)
                 beats += slices * self._keys[block]
@@ -118,12 +118,12 @@ class _Layer:
                 for block in pair:
                     count = max(1.0, share * self._keys[block])
                     begin = max(at + self._load, starts[block])
-                    listed = starts[block] + count
+                    listed = starts[block] + counts[block]
                     if number == 1:
                         listed = self._walked(starts[block], begin, self._keys[block], share)
                     at = max(begin + count, listed) + (slices - 1) * (self._load + count)
                     beats += slices * count
-                    starts[block] = at + self._decided(number)
+                    starts[block], counts[block] = at + self._decided(number), count
                     ends[block] = at
         return [round(end) for end in ends], round(beats)
 

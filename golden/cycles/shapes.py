@@ -13,8 +13,8 @@ MAX_LAYERS, MAX_HIDDEN = 1024, 1 << 17
 @dataclass(frozen=True)
 class ModelShape:
     """A transformer. layers; width D of a token; heads of `head_width`; hidden width of the FFN, which has a third
-    matrix if it is `gated`; causal: tokens attend to themselves and earlier ones only; key_heads: heads of K and V, each
-    for as many heads of Q (none: as many as there are heads); typical: tokens of a typical sequence.
+    matrix if it is `gated`; causal: tokens attend to themselves and earlier ones only; key_heads: heads of K and V,
+    each for as many heads of Q (none: as many as there are heads); typical: tokens of a typical sequence.
 
     Raises `Refusal` for a shape that no unit can be built for.
     """
