@@ -42,7 +42,7 @@ def find(args: Namespace) -> Found:
         given["visited"] = tuple(args.visited)
     statistics = replace(cycles.EXAMPLES[args.method], **given)
     chosen = cycles.answer(shape, tokens, hardware, statistics)
-    return Found(args.method, preset, chosen, cycles.sweep(shape, args.method, statistics, preset))
+    return Found(args.method, preset, chosen, cycles.sweep(shape, args.method, statistics, preset, [tokens]))
 
 
 def run(args: Namespace) -> None:

@@ -6,6 +6,7 @@ execution        ├ attention of head 0 ┤├ … ┤├ of head H-1 ┤├ pr
                  ▲ first records
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -140,9 +141,11 @@ def answer(shape: ModelShape, tokens: int, chosen: Hardware, statistics: Statist
     )
 
 
-def sweep(shape: ModelShape, method: str, statistics: Statistics, preset: str = "paper") -> list[Answer]:
-    """At lengths from 16 to the longest that units are built for, eight to each doubling; rising."""
-    lengths = sorted({round(16 * 2 ** (step / 8)) for step in range(8 * (MAX_TOKENS // 16).bit_length() - 7)})
+def sweep(
+    shape: ModelShape, method: str, statistics: Statistics, preset: str = "paper", also: Sequence[int] = ()
+) -> list[Answer]:
+    """At lengths from 16 to the longest that units are built for, eight to each doubling, and those in `also`; rising."""
+    lengths = sorted({round(16 * 2 ** (step / 8)) for step in range(8 * (MAX_TOKENS // 16).bit_length() - 7)} | {*also})
     return [answer(shape, tokens, hardware(shape, tokens, method, preset), statistics) for tokens in lengths]
 
 

@@ -93,6 +93,7 @@ def points(*given):
 def test_where_prediction_pays():
     assert cycles.pays(points((16, False), (32, True), (64, True), (128, False), (256, True))) == (32, 64)
     assert cycles.pays(points((16, True), (32, False))) == (16, 16)
+    assert cycles.pays(points((16, True), (32, False), (64, True), (128, True))) == (64, 128)
     assert cycles.pays(points((16, False), (32, False))) is None
 
 

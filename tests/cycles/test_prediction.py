@@ -89,7 +89,8 @@ RECORDED = {"spls": 7581, "lapa": 8564}
 def test_is_as_recorded_of_minilm(method):
     config, layer = minilm.single_head(method)
     found = model_of(config, layer, speculation.golden_plan(config, layer))
-    assert abs(found.layer - RECORDED[method]) <= TOLERANCE * RECORDED[method]
+    # Its head is long enough for more than the least that is asked.
+    assert abs(found.layer - RECORDED[method]) <= 0.005 * RECORDED[method]
 
 
 @pytest.mark.long
@@ -99,7 +100,7 @@ def test_is_as_simulated_of_minilm(method):
     (result,) = speculation.run(config, layer)
     assert result.cycles == RECORDED[method]
     found = model_of(config, layer, result.plan)
-    assert abs(found.layer - result.cycles) <= TOLERANCE * result.cycles
+    assert abs(found.layer - result.cycles) <= 0.005 * result.cycles
     assert abs(found.busy - result.busy) <= 2
 
 
@@ -124,6 +125,6 @@ def test_lengths_it_is_not_built_for(tokens):
 
 def test_visited_counts_keys_that_any_row_wants():
     mask = np.zeros((1, 4, 4), bool)
-    mask[0, 0, 1] = mask[0, 1, 2] = mask[0, 3, 0] = True
-    assert visited([mask], 2) == (3 / 8,)
-    assert visited([mask], 2, causal=True) == (3 / 6,)
+    mask[0, 0, 1] = mask[0, 1, 1] = mask[0, 3, 0] = True
+    assert visited([mask], 2) == (2 / 8,)
+    assert visited([mask], 2, causal=True) == (2 / 6,)
