@@ -144,7 +144,7 @@ def answer(shape: ModelShape, tokens: int, chosen: Hardware, statistics: Statist
 def sweep(
     shape: ModelShape, method: str, statistics: Statistics, preset: str = "paper", also: Sequence[int] = ()
 ) -> list[Answer]:
-    """At lengths from 16 to the longest that units are built for, eight to each doubling, and those in `also`; rising."""
+    """At lengths from 16 to the longest of any unit, eight to each doubling, and at those in `also`; rising."""
     lengths = sorted({round(16 * 2 ** (step / 8)) for step in range(8 * (MAX_TOKENS // 16).bit_length() - 7)} | {*also})
     return [answer(shape, tokens, hardware(shape, tokens, method, preset), statistics) for tokens in lengths]
 
