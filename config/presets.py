@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from config.array import SYSTEMS, ArrayConfig, number_system
 from config.errors import require
+from config.pe_arrays import PeArraysConfig
 from config.speculate import METHODS, SpeculationConfig
 
 _SHAPES = {
@@ -26,6 +27,14 @@ _UNITS = {
     "paper": SpeculationConfig(rows=32, lanes=128, load=8, tokens=2048, width=4096, heads=32, head_width=128),
 }
 
+_PE_ARRAYS = {
+    "tiny": PeArraysConfig(lines=4, lanes=4, rows=4, memory_bytes=4),
+    # 1024 products a cycle, twice those of the speculation unit.
+    "minilm": PeArraysConfig(lines=16, lanes=32, memory_bytes=16),
+    # 8192 products a cycle, likewise.
+    "paper": PeArraysConfig(lines=64, lanes=64, rows=64, memory_bytes=128),
+}
+
 PRESETS = tuple(_SHAPES)
 
 
@@ -42,6 +51,12 @@ def speculation(preset: str) -> dict[str, SpeculationConfig]:
     if preset == "paper":
         units["lapa"] = replace(units["lapa"], rows=128, lanes=32)
     return units
+
+
+def pe_arrays(preset: str) -> PeArraysConfig:
+    """PE arrays of a preset. Raises `Refusal` for a name not in `PRESETS`."""
+    _require_preset(preset)
+    return _PE_ARRAYS[preset]
 
 
 def _require_preset(preset: str) -> None:

@@ -53,9 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     evaluation.set_defaults(module="foreshift.evaluation")
 
+    _cycles(commands.add_parser("cycles", help="cycles of a model by the cycle model, and where prediction pays"))
+
     report = commands.add_parser("report", help="write the report pages from the figures that were measured")
     report.set_defaults(module="foreshift.report")
     return parser
+
+
+def _cycles(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="bert-base", metavar="NAME", help="a named model (%(default)s)")
+    parser.add_argument("--tokens", type=int, metavar="N", help="length of a sequence (else typical of the model)")
+    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
+    parser.add_argument("--preset", metavar="NAME", help="hardware (else minilm or paper, by the model)")
+    for name in ("queries", "keys", "scores", "projections", "ffn"):
+        parser.add_argument(f"--{name}", type=float, metavar="SHARE", help=f"share of {name} that a plan leaves")
+    parser.add_argument("--visited", type=float, nargs="*", metavar="SHARE", help="of LAPA's rounds behind the first")
+    parser.add_argument("--plot", action="store_true", help="draw the speed-up against the length, to build/cycles")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of a table")
+    parser.set_defaults(module="foreshift.cycle_model")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
