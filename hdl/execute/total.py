@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sum of a row's powers, and the division that it asks for.
+
+powers ─► CSA ─► sum ─► + ─┬─► leading one ─► 16 bits below it ─► divisor ─┐
+                       ▲   │                └► shift + its place ──────────┼─► o
+                 total └───┘                                       mul ────┘
+"""
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.execute import DIVISOR_BITS, POWER_BITS
+from config.requantise import SHIFT_BITS
+from hdl.arith.adder import add_in_slices
+from hdl.arith.compress import CarrySaveTree, Word, cuts
+from hdl.arith.divide import operands_layout
+from hdl.arith.leading_one import binary, one_hot_leading
+from hdl.arith.requantise import LATER_STAGE_LEVELS
+from hdl.execute.layouts import MULTIPLIER
+from hdl.shared import share
+
+
+class RowTotal(wiring.Component):
+    """Sums up the powers of a row; the division of its multiplier is what leaves.
+
+    Parameters
+    ----------
+    lanes: powers of a beat. keys: the most that a row has.
+
+    Members
+    -------
+    advance: Out, 1: a beat can be taken. It does not depend on what comes. enter: In, 1, only with `advance`: a beat
+    comes; powers: In, lanes of 22 bits; last: In, 1: the last one of its row.
+    leave: Out, 1: `context` is to be that of the next row from the next cycle on; context: In, `MULTIPLIER`.
+    o: Out, stream of `operands_layout(16, 6)`: mul, the total's top 16 bits or 2^15 for a total of 0, and shift + the
+    bits that the total has over 22.
+    """
+
+    def __init__(self, lanes: int, keys: int):
+        self._lanes = lanes
+        self._total_bits = POWER_BITS + keys.bit_length()
+        self._tree = CarrySaveTree(
+            words=[Word(POWER_BITS + 1)] * lanes,
+            bits=POWER_BITS + lanes.bit_length(),
+            cuts=cuts(lanes, LATER_STAGE_LEVELS, LATER_STAGE_LEVELS),
+        )
+        super().__init__(
+            {
+                "advance": Out(1),
+                "enter": In(1),
+                "powers": In(data.ArrayLayout(POWER_BITS + 1, lanes)),
+                "last": In(1),
+                "leave": Out(1),
+                "context": In(MULTIPLIER),
+                "o": Out(stream.Signature(operands_layout(DIVISOR_BITS, SHIFT_BITS))),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Register stages: the tree's, the sum of a beat, the total, the division."""
+        return self._tree.latency + 3
+
+    def elaborate(self, platform):
+        m = Module()
+        tree = self._tree
+        m.submodules.tree = share(tree, "total_tree", platform)
+        m.d.comb += self.advance.eq(~self.o.valid | self.o.ready)
+        enable, lasts = self._control(m)
+        m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
+
+        beat, total = Signal(tree.bits, reset_less=True), Signal(self._total_bits, reset_less=True)
+        within = Signal()
+        adding = tree.latency + 1
+        with m.If(enable[adding - 1]):
+            m.d.sync += beat.eq(add_in_slices(*tree.o)[:-1])
+        wide = Cat(beat, Const(0, self._total_bits))[: self._total_bits]
+        kept = total & within.replicate(self._total_bits)
+        with m.If(enable[adding]):
+            m.d.sync += [within.eq(~lasts[adding]), total.eq(add_in_slices(kept, wide)[:-1])]
+        m.d.comb += self.leave.eq(enable[adding] & lasts[adding])
+        with m.If(enable[adding + 1] & lasts[adding + 1]):
+            m.d.sync += self._division(total)
+        return m
+
+    def _control(self, m: Module) -> tuple[list[Value], list[Value]]:
+        """For each register stage: whether it takes what stands in front of it, and whether that ends a row."""
+        valids, lasts = [self.enter], [self.last]
+        for stage in range(self.latency - 1):
+            valid = Signal(name=f"valid{stage}")
+            last = Signal(name=f"last{stage}", reset_less=True)
+            with m.If(self.advance):
+                m.d.sync += valid.eq(valids[stage])
+                with m.If(valids[stage]):
+                    m.d.sync += last.eq(lasts[stage])
+            valids.append(valid)
+            lasts.append(last)
+        with m.If(self.advance):
+            m.d.sync += self.o.valid.eq(valids[-1] & lasts[-1])
+        return [self.advance & valid for valid in valids], lasts
+
+    def _division(self, total: Value) -> list:
+        """Without a leading one, which is that of a row without keys, there is nothing over, and the divisor 2^15."""
+        leading = one_hot_leading(total[POWER_BITS:])
+        low = POWER_BITS + 1 - DIVISOR_BITS
+        windows = [
+            total[low + n : low + n + DIVISOR_BITS] & one.replicate(DIVISOR_BITS) for n, one in enumerate(leading)
+        ]
+        divisor = Cat(Cat(window[bit] for window in windows).any() for bit in range(DIVISOR_BITS - 1))
+        over = binary(leading, (len(leading) - 1).bit_length())
+        payload = self.o.payload
+        return [
+            payload.dividend.eq(self.context.mul),
+            payload.divisor.eq(Cat(divisor, 1)),
+            payload.tag.eq(self.context.shift + over),
+        ]
