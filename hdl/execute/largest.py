@@ -9,20 +9,43 @@ score 1 ─┘       ├─ max ─┐ register
                                   └───┘ unless a row begins
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.shared import share
 
-def greater(a: Value, b: Value) -> Value:
-    """a > b, of unsigned words of equal width: neighbours in pairs, in logarithmic depth."""
-    parts = [(x & ~y, ~(x ^ y)) for x, y in zip(a, b, strict=True)]
-    while len(parts) > 1:
-        above = [
-            (high[0] | high[1] & low[0], high[1] & low[1]) for low, high in zip(parts[::2], parts[1::2], strict=False)
-        ]
-        parts = above + parts[len(above) * 2 :]
-    return parts[0][0]
+
+class Larger(wiring.Component):
+    """The larger of two words. Combinational, of logarithmic depth.
+
+    Parameters: `bits` of a word. Members: `a`, `b`: In, bits, unsigned; `above`: Out, 1: a > b; `o`: Out, bits.
+    """
+
+    def __init__(self, bits: int):
+        super().__init__({"a": In(bits), "b": In(bits), "above": Out(1), "o": Out(bits)})
+
+    def elaborate(self, platform):
+        m = Module()
+        # Of single bits, then of twice as many each time: is a's part above b's; and, but for the lowest, equal to it?
+        above, equal = self.a & ~self.b, ~(self.a ^ self.b)[1:]
+        while (count := len(above)) > 1:
+            pairs = [(low, low + 1) for low in range(0, count - 1, 2)]
+            alone = count & ~1
+            wider = Signal((count + 1) // 2, name=f"above{count}")
+            m.d.comb += wider.eq(
+                Cat(*(above[high] | equal[high - 1] & above[low] for low, high in pairs), above[alone:])
+            )
+            both = Signal(len(wider) - 1, name=f"equal{count}")
+            m.d.comb += both.eq(
+                Cat(
+                    *(equal[high - 1] & equal[low - 1] for low, high in pairs[1:]),
+                    equal[count - 2 :] if count & 1 else Const(0, 0),
+                )
+            )
+            above, equal = wider, both
+        m.d.comb += [self.above.eq(above), self.o.eq(Mux(self.above, self.a, self.b))]
+        return m
 
 
 class RowLargest(wiring.Component):
@@ -63,21 +86,36 @@ class RowLargest(wiring.Component):
         words = [score & kept.replicate(self._score_bits) for score, kept in zip(self.scores, self.kept, strict=True)]
         valid, last = self.valid, self.last
         for level in range(self.latency - 1):
-            pairs = [Mux(greater(a, b), a, b) for a, b in zip(words[::2], words[1::2], strict=False)]
-            pairs += words[len(pairs) * 2 :]
+            pairs = self._pairs(m, words, level, platform)
             words = [Signal(self._score_bits, name=f"largest{level}_{i}", reset_less=True) for i in range(len(pairs))]
             before = valid
             with m.If(before):
                 m.d.sync += Cat(words).eq(Cat(pairs))
             valid, last = self._follow(m, level, before, last)
         within, so_far = Signal(), Signal(self._score_bits, reset_less=True)
+        ((_, above),) = self._compare(m, [words[0], so_far], "with_row", platform)
         m.d.sync += [self.passed.eq(valid), self.done.eq(valid & last)]
         m.d.comb += self.largest.eq(so_far)
         with m.If(valid):
             m.d.sync += within.eq(~last)
-            with m.If(~within | greater(words[0], so_far)):
+            with m.If(~within | above):
                 m.d.sync += so_far.eq(words[0])
         return m
+
+    def _pairs(self, m: Module, words: list[Value], level: int, platform) -> list[Value]:
+        """The larger of each two words, and the one that is left."""
+        larger = [o for o, _ in self._compare(m, words, f"level{level}", platform)]
+        return larger + words[len(larger) * 2 :]
+
+    def _compare(self, m: Module, words: list[Value], name: str, platform) -> list[tuple[Value, Value]]:
+        """Of each two words, the larger one, and whether that is the first."""
+        compared = []
+        for number, (a, b) in enumerate(zip(words[::2], words[1::2], strict=False)):
+            larger = Larger(self._score_bits)
+            m.submodules[f"{name}_{number}"] = share(larger, "larger", platform)
+            m.d.comb += [larger.a.eq(a), larger.b.eq(b)]
+            compared.append((larger.o, larger.above))
+        return compared
 
     @staticmethod
     def _follow(m: Module, level: int, valid: Value, last: Value) -> tuple[Signal, Signal]:

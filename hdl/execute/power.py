@@ -13,7 +13,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from config.execute import ENTRY_BITS, FRACTION_BITS, POWER_BITS
+from config.execute import ENTRY_BITS, FRACTION_BITS, POWER_BITS, PROBABILITY_BITS
 from config.requantise import MAX_SHIFT, MUL_BITS, SHIFT_BITS
 from hdl.arith.adder import add_in_slices, add_in_two
 from hdl.arith.compress import CarrySaveTree, Word, cuts
@@ -126,14 +126,13 @@ class Power(wiring.Component):
         return steps, far
 
     def _raise(self, m: Module, exponent: tuple[Signal, Signal], enable: list[Value]) -> None:
-        """The power of an exponent: the table is a truth table for each bit of an entry."""
+        """The power of an exponent."""
         steps, far = exponent
         entry, whole = Signal(ENTRY_BITS + 1, reset_less=True), Signal(WHOLE_BITS, reset_less=True)
         gone, power = Signal(reset_less=True), Signal(POWER_BITS + 1, reset_less=True)
-        truths = [sum((value >> bit & 1) << n for n, value in enumerate(TABLE)) for bit in range(ENTRY_BITS + 1)]
         with m.If(enable[-2]):
             m.d.sync += [
-                entry.eq(Cat(Const(truth, len(TABLE)).bit_select(steps[:FRACTION_BITS], 1) for truth in truths)),
+                entry.eq(_entry(steps)),
                 whole.eq(steps[FRACTION_BITS:]),
                 gone.eq(far),
             ]
@@ -143,11 +142,33 @@ class Power(wiring.Component):
         m.d.comb += self.power.eq(power)
 
 
-def code_of(power: Value) -> Value:
-    """(255·power + 2^20) >> 21, 8 bits, of powers to 2^21: 256·power - power."""
-    bits = POWER_BITS + 9
-    a = Cat(Const(0, 8), power)
-    b = Cat(~power, Const(-1, bits - len(power)))
-    c = Const(1 << (POWER_BITS - 1), bits)
-    carries = Cat(0, ((a & b) | (a & c) | (b & c))[:-1])
-    return add_in_slices(a ^ b ^ c, carries, 1)[POWER_BITS : POWER_BITS + 8]
+def _entry(steps: Value) -> Value:
+    """The table as multiplexers of constants, which is what logic is made of best."""
+    entries: list[Value] = [Const(value, ENTRY_BITS + 1) for value in TABLE]
+    for bit in steps[:FRACTION_BITS]:
+        entries = [Mux(bit, odd, even) for even, odd in zip(entries[::2], entries[1::2], strict=True)]
+    return entries[0]
+
+
+class Code(wiring.Component):
+    """o = (255·power + 2^20) >> 21, as 256·power - power. Combinational.
+
+    Members: `power`: In, 22, to 2^21; `o`: Out, 8.
+    """
+
+    def __init__(self):
+        super().__init__({"power": In(POWER_BITS + 1), "o": Out(PROBABILITY_BITS)})
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = POWER_BITS + 1 + PROBABILITY_BITS
+        a = Cat(Const(0, PROBABILITY_BITS), self.power)
+        b = Cat(~self.power, Const(-1, PROBABILITY_BITS))
+        c = Const(1 << (POWER_BITS - 1), bits)
+        sums, carries = Signal(bits), Signal(bits)
+        m.d.comb += [
+            sums.eq(a ^ b ^ c),
+            carries.eq(Cat(0, (a & b) | (a & c) | (b & c))),
+            self.o.eq(add_in_slices(sums, carries, 1)[POWER_BITS:]),
+        ]
+        return m

@@ -20,7 +20,7 @@ from hdl.arith.divide import Divider
 from hdl.arith.requantise import FINE_BITS
 from hdl.cover import corner
 from hdl.execute.layouts import MULTIPLIER, ROW, codes_layout, scores_layout
-from hdl.execute.power import Power, code_of, rounding
+from hdl.execute.power import Code, Power, rounding
 from hdl.execute.total import RowTotal
 from hdl.execute.waiting import WaitingRows
 from hdl.shared import share
@@ -118,7 +118,7 @@ class SoftmaxUnit(wiring.Component):
             waiting.leave.eq(total.leave),
             total.context.eq(waiting.context),
         ]
-        self._offer(m, enable[-1], lasts[-1], powers)
+        self._offer(m, enable[-1], lasts[-1], powers, platform)
         self._divide(m, total, divider)
         self._count_corners(m, platform)
         return m
@@ -163,12 +163,16 @@ class SoftmaxUnit(wiring.Component):
             ]
         return [power.power for power in self._powers]
 
-    def _offer(self, m: Module, takes: Value, last: Value, powers: list[Value]) -> None:
+    def _offer(self, m: Module, takes: Value, last: Value, powers: list[Value], platform) -> None:
         """Codes, which stand until they are taken."""
+        codes = [Code() for _ in powers]
+        for number, (code, power) in enumerate(zip(codes, powers, strict=True)):
+            m.submodules[f"code{number}"] = share(code, "code", platform)
+            m.d.comb += code.power.eq(power)
         beat = Signal(self.o.payload.shape(), reset_less=True)
         m.d.comb += self.o.payload.eq(beat)
         with m.If(takes):
-            m.d.sync += [self.o.valid.eq(1), Cat(beat.codes).eq(Cat(map(code_of, powers))), beat.last.eq(last)]
+            m.d.sync += [self.o.valid.eq(1), Cat(beat.codes).eq(Cat(code.o for code in codes)), beat.last.eq(last)]
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
 

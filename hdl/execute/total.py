@@ -70,7 +70,7 @@ class RowTotal(wiring.Component):
         enable, lasts = self._control(m)
         m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
 
-        beat, total = Signal(tree.bits, reset_less=True), Signal(self._total_bits, reset_less=True)
+        beat, total = Signal(tree.bits, reset_less=True), Signal(self._total_bits, name="so_far", reset_less=True)
         within = Signal()
         adding = tree.latency + 1
         with m.If(enable[adding - 1]):
@@ -81,7 +81,7 @@ class RowTotal(wiring.Component):
             m.d.sync += [within.eq(~lasts[adding]), total.eq(add_in_slices(kept, wide)[:-1])]
         m.d.comb += self.leave.eq(enable[adding] & lasts[adding])
         with m.If(enable[adding + 1] & lasts[adding + 1]):
-            m.d.sync += self._division(total)
+            m.d.sync += self._division(m, total)
         return m
 
     def _control(self, m: Module) -> tuple[list[Value], list[Value]]:
@@ -100,15 +100,16 @@ class RowTotal(wiring.Component):
             m.d.sync += self.o.valid.eq(valids[-1] & lasts[-1])
         return [self.advance & valid for valid in valids], lasts
 
-    def _division(self, total: Value) -> list:
+    def _division(self, m: Module, total: Value) -> list:
         """Without a leading one, which is that of a row without keys, there is nothing over, and the divisor 2^15."""
-        leading = one_hot_leading(total[POWER_BITS:])
+        leading = Signal(self._total_bits - POWER_BITS)
         low = POWER_BITS + 1 - DIVISOR_BITS
         windows = [
             total[low + n : low + n + DIVISOR_BITS] & one.replicate(DIVISOR_BITS) for n, one in enumerate(leading)
         ]
+        m.d.comb += leading.eq(Cat(one_hot_leading(total[POWER_BITS:])))
         divisor = Cat(Cat(window[bit] for window in windows).any() for bit in range(DIVISOR_BITS - 1))
-        over = binary(leading, (len(leading) - 1).bit_length())
+        over = binary(list(leading), (len(leading) - 1).bit_length())
         payload = self.o.payload
         return [
             payload.dividend.eq(self.context.mul),

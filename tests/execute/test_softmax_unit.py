@@ -6,12 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Module, Value
+from amaranth.hdl import Const, Value
 from amaranth.lib import wiring
 
 from golden.arith.requantise import rescaled
 from golden.execute.softmax import Softmax, context, powers, softmax
-from hdl.execute.power import TABLE, code_of
+from hdl.execute.largest import Larger
+from hdl.execute.power import TABLE, Code
 from hdl.execute.softmax import SoftmaxUnit
 from tests.arith import simulate
 from tests.execute.rows import Row, Seen, expected, scale_of, settings, through, transfers
@@ -152,24 +153,31 @@ def test_table_is_golden() -> None:
     assert powers().tolist() == TABLE
 
 
-class Code(wiring.Component):
-    """`code_of` alone."""
-
-    def __init__(self):
-        super().__init__({"power": wiring.In(22), "o": wiring.Out(8)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.comb += self.o.eq(code_of(self.power))
-        return m
-
-
 def test_codes_of_powers() -> None:
     """Of those around each step of the codes, and at random."""
     steps = [((2 * code - 1) * (1 << 20)) // 255 + near for code in range(1, 256) for near in (0, 1)]
     given = [0, 1, 1 << 21, *steps, *np.random.default_rng(0).integers(0, 1 << 21, 500).tolist()]
     given = [power for power in given if power <= 1 << 21]
     assert simulate.evaluate(Code(), power=given).tolist() == [(255 * power + (1 << 20)) >> 21 for power in given]
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5])
+def test_every_comparison(bits: int) -> None:
+    a, b = simulate.pairs(np.arange(1 << bits), np.arange(1 << bits))
+    assert simulate.evaluate(Larger(bits), a=a, b=b).tolist() == np.maximum(a, b).tolist()
+    assert simulate.evaluate(Larger(bits), "above", a=a, b=b).tolist() == (a > b).tolist()
+
+
+@pytest.mark.parametrize("bits", [22, 32])
+def test_wide_comparisons(bits: int) -> None:
+    """Of words that differ in a single bit, with anything below, and of equal ones."""
+    rng = np.random.default_rng(bits)
+    a = rng.integers(0, 1 << bits, 500)
+    top = rng.integers(0, bits + 1, 500)
+    b = np.where(top == bits, a, a ^ (1 << top) ^ rng.integers(0, 1 << top))
+    b &= (1 << bits) - 1
+    assert simulate.evaluate(Larger(bits), a=a, b=b).tolist() == np.maximum(a, b).tolist()
+    assert simulate.evaluate(Larger(bits), "above", a=a, b=b).tolist() == (a > b).tolist()
 
 
 # The unit, under every flow control
