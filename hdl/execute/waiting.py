@@ -11,7 +11,7 @@ A ring, so that rows of different lengths share its words: it holds the longest 
 last level of its comparisons is under way. Then it never fills while what is behind it takes a beat a cycle.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -158,7 +158,7 @@ class WaitingRows(wiring.Component):
     def _queue(self, m: Module, name: str, write: tuple, read: tuple, platform) -> Value:
         """A memory for a value of each row, written and read when and where the first two of each say."""
         store = Store(self._rows, write[2].shape())
-        m.submodules[name] = share(store, f"{name}_queue", platform)
+        m.submodules[name] = share(store, f"queue_{Shape.cast(store.word.shape()).width}", platform)
         m.d.comb += [
             store.write.eq(write[0]),
             store.write_at.eq(write[1].index),
