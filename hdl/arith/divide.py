@@ -19,6 +19,9 @@ from config.errors import require
 from hdl.arith.adder import add_in_slices
 from hdl.shared import share
 
+SLICE = 6
+"""Bits of a carry chain that leave room in a nanosecond for choosing what is subtracted, and from what."""
+
 
 def operands_layout(bits: int, tag_bits: int = 0) -> data.StructLayout:
     """A division that is asked for, and what its quotient is handed back with."""
@@ -52,7 +55,7 @@ class DivideStep(wiring.Component):
         # The carry out of remainder + ~divisor + 1: nothing was borrowed.
         difference = Signal(len(self.remainder) + 1)
         m.d.comb += [
-            difference.eq(add_in_slices(self.remainder, inverse, 1)),
+            difference.eq(add_in_slices(self.remainder, inverse, 1, SLICE)),
             self.bit.eq(difference[-1]),
             self.rest.eq(Cat(0, Mux(self.bit, difference[:-2], self.remainder[:-1]))),
         ]
@@ -85,7 +88,8 @@ class DivideStage(wiring.Component):
         ]
         source = Signal(work.shape())
         m.d.comb += [
-            source.eq(Mux(take, self.i.payload, work)),
+            # What comes is begun whether it is taken or not: only then do registers take it.
+            source.eq(Mux(left == 0, self.i.payload, work)),
             step.remainder.eq(source.remainder),
             step.divisor.eq(source.divisor),
         ]

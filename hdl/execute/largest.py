@@ -49,7 +49,7 @@ class Larger(wiring.Component):
 
 
 class RowLargest(wiring.Component):
-    """The largest of a row's kept scores, 0 without any. Takes a beat in any cycle.
+    """The largest of a row's kept scores, anything without any. Takes a beat in any cycle.
 
     Parameters
     ----------
@@ -83,19 +83,22 @@ class RowLargest(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        words = [score & kept.replicate(self._score_bits) for score, kept in zip(self.scores, self.kept, strict=True)]
+        # What is kept is above all else: no score has to be cleared first.
+        words = [Cat(score, kept) for score, kept in zip(self.scores, self.kept, strict=True)]
         valid, last = self.valid, self.last
         for level in range(self.latency - 1):
             pairs = self._pairs(m, words, level, platform)
-            words = [Signal(self._score_bits, name=f"largest{level}_{i}", reset_less=True) for i in range(len(pairs))]
+            words = [
+                Signal(self._score_bits + 1, name=f"largest{level}_{i}", reset_less=True) for i in range(len(pairs))
+            ]
             before = valid
             with m.If(before):
                 m.d.sync += Cat(words).eq(Cat(pairs))
             valid, last = self._follow(m, level, before, last)
-        within, so_far = Signal(), Signal(self._score_bits, reset_less=True)
+        within, so_far = Signal(), Signal(self._score_bits + 1, reset_less=True)
         ((_, above),) = self._compare(m, [words[0], so_far], "with_row", platform)
         m.d.sync += [self.passed.eq(valid), self.done.eq(valid & last)]
-        m.d.comb += self.largest.eq(so_far)
+        m.d.comb += self.largest.eq(so_far[:-1])
         with m.If(valid):
             m.d.sync += within.eq(~last)
             with m.If(~within | above):
@@ -111,7 +114,7 @@ class RowLargest(wiring.Component):
         """Of each two words, the larger one, and whether that is the first."""
         compared = []
         for number, (a, b) in enumerate(zip(words[::2], words[1::2], strict=False)):
-            larger = Larger(self._score_bits)
+            larger = Larger(self._score_bits + 1)
             m.submodules[f"{name}_{number}"] = share(larger, "larger", platform)
             m.d.comb += [larger.a.eq(a), larger.b.eq(b)]
             compared.append((larger.o, larger.above))

@@ -69,8 +69,8 @@ class Power(wiring.Component):
             }
         )
 
-    multiply = 2
-    """Stages in front of this one: the score, and how far it is below the largest."""
+    multiply = 3
+    """Stages in front of this one: the score, and two for how far it is below the largest."""
 
     @property
     def coarse(self) -> int:
@@ -86,11 +86,11 @@ class Power(wiring.Component):
         m = Module()
         m.submodules.tree = share(self._tree, "power_tree", platform)
         enable = self._enables(m)
-        score, below = (Signal(self._score_bits, name=name, reset_less=True) for name in ("score0", "below"))
+        score = Signal(self._score_bits, name="score0", reset_less=True)
         with m.If(enable[0]):
             m.d.sync += score.eq(self.score)
-        with m.If(enable[1]):
-            m.d.sync += below.eq(add_in_slices(self.largest, ~score, 1)[:-1])
+        # largest - score = ~(~largest + score)
+        below = ~add_in_two(m, [~self.largest, score], *enable[1:3])
         first, coarse = self.multiply, self.coarse
         rows = [below & bit.replicate(self._score_bits) for bit in self.mul]
         m.d.comb += [

@@ -141,14 +141,16 @@ class SoftmaxUnit(wiring.Component):
         """The powers of a beat. What is the same for all lanes moves along beside them."""
         waiting, latency = self._waiting, self._powers[0].latency
         multiply, coarse = self._powers[0].multiply, self._powers[0].coarse
-        mul, round_by = Signal(16, reset_less=True), Signal(MAX_SHIFT, reset_less=True)
+        # In front of each stage that has a use for them, or is before one.
+        muls, shifts = {1: waiting.exponent.mul}, {1: waiting.exponent.shift}
+        for values, end in ((muls, multiply), (shifts, coarse + 1)):
+            for stage in range(1, end):
+                values[stage + 1] = after = Signal.like(values[1], name=f"exponent{end}_{stage}", reset_less=True)
+                with m.If(enable[stage]):
+                    m.d.sync += after.eq(values[stage])
+        round_by = Signal(MAX_SHIFT, reset_less=True)
         with m.If(enable[multiply - 1]):
-            m.d.sync += [mul.eq(waiting.exponent.mul), round_by.eq(rounding(waiting.exponent.shift))]
-        shifts = {multiply - 1: waiting.exponent.shift}
-        for stage in range(multiply - 1, coarse + 1):
-            shifts[stage + 1] = Signal(SHIFT_BITS, name=f"shift{stage}", reset_less=True)
-            with m.If(enable[stage]):
-                m.d.sync += shifts[stage + 1].eq(shifts[stage])
+            m.d.sync += round_by.eq(rounding(shifts[multiply - 1]))
         for number, power in enumerate(self._powers):
             m.submodules[f"power{number}"] = share(power, "power", platform)
             m.d.comb += [
@@ -156,7 +158,7 @@ class SoftmaxUnit(wiring.Component):
                 power.kept.eq(waiting.beat.kept[number]),
                 power.score.eq(waiting.beat.scores[number]),
                 power.largest.eq(waiting.largest),
-                power.mul.eq(mul),
+                power.mul.eq(muls[multiply]),
                 power.rounding.eq(round_by),
                 power.shift.eq(shifts[coarse]),
                 power.fine.eq(shifts[coarse + 1][:FINE_BITS]),
