@@ -9,12 +9,12 @@ LONGEST_SLICE = 11
 """Bits of a carry chain that fit a nanosecond in 45 nm."""
 
 
-def add_in_slices(a: Value, b: Value, carry: Value | int = 0, bits: int = LONGEST_SLICE) -> Value:
-    """a + b + carry, of unsigned words of equal width, with the carry out on top: every slice of so many `bits` with
-    and without a carry from below, then the right one of both."""
+def add_in_slices(a: Value, b: Value, carry: Value | int = 0) -> Value:
+    """a + b + carry, of unsigned words of equal width, with the carry out on top: every slice with and without a carry
+    from below, then the right one of both."""
     total, carry = [], Const(carry, 1) if isinstance(carry, int) else carry
-    for low in range(0, len(a), bits):
-        x, y = (value[low : low + bits] for value in (a, b))
+    for low in range(0, len(a), LONGEST_SLICE):
+        x, y = (value[low : low + LONGEST_SLICE] for value in (a, b))
         width = len(x) + 1
         # Nobody chooses in front of the first slice.
         chosen = Mux(carry, (x + y + 1)[:width], (x + y)[:width]) if low else (x + y + carry)[:width]

@@ -16,11 +16,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.errors import require
-from hdl.arith.adder import add_in_slices
+from hdl.arith.larger import Larger
 from hdl.shared import share
-
-SLICE = 6
-"""Bits of a carry chain that leave room in a nanosecond for choosing what is subtracted, and from what."""
 
 
 def operands_layout(bits: int, tag_bits: int = 0) -> data.StructLayout:
@@ -51,13 +48,13 @@ class DivideStep(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        inverse = Cat(~self.divisor, 1)
-        # The carry out of remainder + ~divisor + 1: nothing was borrowed.
-        difference = Signal(len(self.remainder) + 1)
+        # What is left is known later than whether it is taken, and is needed later.
+        m.submodules.compare = compare = Larger(len(self.remainder))
         m.d.comb += [
-            difference.eq(add_in_slices(self.remainder, inverse, 1, SLICE)),
-            self.bit.eq(difference[-1]),
-            self.rest.eq(Cat(0, Mux(self.bit, difference[:-2], self.remainder[:-1]))),
+            compare.a.eq(self.divisor),
+            compare.b.eq(self.remainder),
+            self.bit.eq(~compare.above),
+            self.rest.eq(Cat(0, Mux(self.bit, (self.remainder - self.divisor)[:-2], self.remainder[:-1]))),
         ]
         return m
 
@@ -79,32 +76,34 @@ class DivideStage(wiring.Component):
         m.submodules.step = step = DivideStep(self._bits)
         work = Signal(self.o.payload.shape(), reset_less=True)
         left, busy = Signal(range(max(self._steps, 2))), Signal()
+        idle = Signal(init=1)
         take = Signal()
         m.d.comb += [
             self.o.payload.eq(work),
-            self.o.valid.eq(busy & (left == 0)),
-            self.i.ready.eq(~busy | ((left == 0) & self.o.ready)),
+            self.o.valid.eq(busy & idle),
+            self.i.ready.eq(~busy | (idle & self.o.ready)),
             take.eq(self.i.valid & self.i.ready),
         ]
         source = Signal(work.shape())
         m.d.comb += [
             # What comes is begun whether it is taken or not: only then do registers take it.
-            source.eq(Mux(left == 0, self.i.payload, work)),
+            source.eq(Mux(idle, self.i.payload, work)),
             step.remainder.eq(source.remainder),
             step.divisor.eq(source.divisor),
         ]
         with m.If(take):
             m.d.sync += [
                 left.eq(self._steps - 1),
+                idle.eq(self._steps == 1),
                 busy.eq(1),
                 work.divisor.eq(source.divisor),
                 work.tag.eq(source.tag),
             ]
-        with m.Elif(left != 0):
-            m.d.sync += left.eq(left - 1)
+        with m.Elif(~idle):
+            m.d.sync += [left.eq(left - 1), idle.eq(left == 1)]
         with m.Elif(self.o.ready):
             m.d.sync += busy.eq(0)
-        with m.If(take | (left != 0)):
+        with m.If(take | ~idle):
             m.d.sync += [
                 work.remainder.eq(step.rest),
                 work.quotient.eq(Cat(step.bit, source.quotient[:-1])),

@@ -6,7 +6,7 @@ powers ─► CSA ─► sum ─► + ─┬─► leading one ─► 16 bits be
                  total └───┘                                       mul ────┘
 """
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,7 +30,7 @@ class RowTotal(wiring.Component):
 
     Members
     -------
-    advance: Out, 1: a beat can be taken. It does not depend on what comes. enter: In, 1, only with `advance`: a beat
+    advance: Out, 1: a beat can be taken. It depends on no input. enter: In, 1, only with `advance`: a beat
     comes; powers: In, lanes of 22 bits; last: In, 1: the last one of its row.
     leave: Out, 1: `context` is to be that of the next row from the next cycle on; context: In, `MULTIPLIER`.
     o: Out, stream of `operands_layout(16, 6)`: mul, the total's top 16 bits or 2^15 for a total of 0, and shift + the
@@ -66,7 +66,6 @@ class RowTotal(wiring.Component):
         m = Module()
         tree = self._tree
         m.submodules.tree = share(tree, "total_tree", platform)
-        m.d.comb += self.advance.eq(~self.o.valid | self.o.ready)
         enable, lasts = self._control(m)
         m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
 
@@ -80,9 +79,21 @@ class RowTotal(wiring.Component):
         with m.If(enable[adding]):
             m.d.sync += [within.eq(~lasts[adding]), total.eq(add_in_slices(kept, wide)[:-1])]
         m.d.comb += self.leave.eq(enable[adding] & lasts[adding])
-        with m.If(enable[adding + 1] & lasts[adding + 1]):
-            m.d.sync += self._division(m, total)
+        self._offer(m, enable[adding + 1] & lasts[adding + 1], self._division(m, total))
         return m
+
+    def _offer(self, m: Module, comes: Value, division: data.View) -> None:
+        """A second place for what comes while the first cannot leave, so that nothing upstream hangs on `o.ready`."""
+        spare, held = Signal(division.shape(), reset_less=True), Signal()
+        free = Signal()
+        payload = Signal(division.shape(), name="offered", reset_less=True)
+        m.d.comb += [self.o.payload.eq(payload), self.advance.eq(~held), free.eq(~self.o.valid | self.o.ready)]
+        with m.If(free):
+            m.d.sync += [self.o.valid.eq(comes | held), held.eq(0)]
+            with m.If(comes | held):
+                m.d.sync += payload.eq(Mux(held, spare, division))
+        with m.Elif(comes):
+            m.d.sync += [spare.eq(division), held.eq(1)]
 
     def _control(self, m: Module) -> tuple[list[Value], list[Value]]:
         """For each register stage: whether it takes what stands in front of it, and whether that ends a row."""
@@ -96,11 +107,9 @@ class RowTotal(wiring.Component):
                     m.d.sync += last.eq(lasts[stage])
             valids.append(valid)
             lasts.append(last)
-        with m.If(self.advance):
-            m.d.sync += self.o.valid.eq(valids[-1] & lasts[-1])
         return [self.advance & valid for valid in valids], lasts
 
-    def _division(self, m: Module, total: Value) -> list:
+    def _division(self, m: Module, total: Value) -> data.View:
         """Without a leading one, which is that of a row without keys, there is nothing over, and the divisor 2^15."""
         leading = Signal(self._total_bits - POWER_BITS)
         low = POWER_BITS + 1 - DIVISOR_BITS
@@ -110,9 +119,10 @@ class RowTotal(wiring.Component):
         m.d.comb += leading.eq(Cat(one_hot_leading(total[POWER_BITS:])))
         divisor = Cat(Cat(window[bit] for window in windows).any() for bit in range(DIVISOR_BITS - 1))
         over = binary(list(leading), (len(leading) - 1).bit_length())
-        payload = self.o.payload
-        return [
-            payload.dividend.eq(self.context.mul),
-            payload.divisor.eq(Cat(divisor, 1)),
-            payload.tag.eq(self.context.shift + over),
+        division = Signal(self.o.payload.shape())
+        m.d.comb += [
+            division.dividend.eq(self.context.mul),
+            division.divisor.eq(Cat(divisor, 1)),
+            division.tag.eq(self.context.shift + over),
         ]
+        return division

@@ -11,7 +11,6 @@ from amaranth.lib import wiring
 
 from golden.arith.requantise import rescaled
 from golden.execute.softmax import Softmax, context, powers, softmax
-from hdl.execute.largest import Larger
 from hdl.execute.power import TABLE, Code
 from hdl.execute.softmax import SoftmaxUnit
 from tests.arith import simulate
@@ -159,25 +158,6 @@ def test_codes_of_powers() -> None:
     given = [0, 1, 1 << 21, *steps, *np.random.default_rng(0).integers(0, 1 << 21, 500).tolist()]
     given = [power for power in given if power <= 1 << 21]
     assert simulate.evaluate(Code(), power=given).tolist() == [(255 * power + (1 << 20)) >> 21 for power in given]
-
-
-@pytest.mark.parametrize("bits", [2, 3, 5])
-def test_every_comparison(bits: int) -> None:
-    a, b = simulate.pairs(np.arange(1 << bits), np.arange(1 << bits))
-    assert simulate.evaluate(Larger(bits), a=a, b=b).tolist() == np.maximum(a, b).tolist()
-    assert simulate.evaluate(Larger(bits), "above", a=a, b=b).tolist() == (a > b).tolist()
-
-
-@pytest.mark.parametrize("bits", [22, 32])
-def test_wide_comparisons(bits: int) -> None:
-    """Of words that differ in a single bit, with anything below, and of equal ones."""
-    rng = np.random.default_rng(bits)
-    a = rng.integers(0, 1 << bits, 500)
-    top = rng.integers(0, bits + 1, 500)
-    b = np.where(top == bits, a, a ^ (1 << top) ^ rng.integers(0, 1 << top))
-    b &= (1 << bits) - 1
-    assert simulate.evaluate(Larger(bits), a=a, b=b).tolist() == np.maximum(a, b).tolist()
-    assert simulate.evaluate(Larger(bits), "above", a=a, b=b).tolist() == (a > b).tolist()
 
 
 # The unit, under every flow control
