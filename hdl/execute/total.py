@@ -6,7 +6,7 @@ powers ─► CSA ─► sum ─► + ─┬─► leading one ─► 16 bits be
                  total └───┘                                       mul ────┘
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -59,8 +59,8 @@ class RowTotal(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Register stages: the tree's, the sum of a beat, the total, the division."""
-        return self._tree.latency + 3
+        """Register stages: the tree's, the sum of a beat, two for the total, the division."""
+        return self._tree.latency + 4
 
     def elaborate(self, platform):
         m = Module()
@@ -69,18 +69,35 @@ class RowTotal(wiring.Component):
         enable, lasts = self._control(m)
         m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
 
-        beat, total = Signal(tree.bits, reset_less=True), Signal(self._total_bits, name="so_far", reset_less=True)
-        within = Signal()
+        beat = Signal(tree.bits, reset_less=True)
         adding = tree.latency + 1
         with m.If(enable[adding - 1]):
             m.d.sync += beat.eq(add_in_slices(*tree.o)[:-1])
-        wide = Cat(beat, Const(0, self._total_bits))[: self._total_bits]
-        kept = total & within.replicate(self._total_bits)
-        with m.If(enable[adding]):
-            m.d.sync += [within.eq(~lasts[adding]), total.eq(add_in_slices(kept, wide)[:-1])]
-        m.d.comb += self.leave.eq(enable[adding] & lasts[adding])
-        self._offer(m, enable[adding + 1] & lasts[adding + 1], self._division(m, total))
+        total = self._add(m, beat, enable[adding : adding + 2], lasts[adding : adding + 2])
+        m.d.comb += self.leave.eq(enable[adding + 1] & lasts[adding + 1])
+        self._offer(m, enable[adding + 2] & lasts[adding + 2], self._division(m, total))
         return m
+
+    def _add(self, m: Module, beat: Value, enable: list[Value], lasts: list[Value]) -> Value:
+        """The total so far, in two stages: the upper half of a beat, and the carry into it, a cycle after the lower."""
+        half = self._total_bits // 2
+        low, low_before, carry = Signal(half, reset_less=True), Signal(half, reset_less=True), Signal(reset_less=True)
+        above = Signal(len(beat) - half, reset_less=True)
+        high = Signal(self._total_bits - half, reset_less=True)
+        within = [Signal(name=f"within{stage}") for stage in range(2)]
+        with m.If(enable[0]):
+            m.d.sync += [
+                within[0].eq(~lasts[0]),
+                Cat(low, carry).eq((low & within[0].replicate(half)) + beat[:half]),
+                above.eq(beat[half:]),
+            ]
+        with m.If(enable[1]):
+            m.d.sync += [
+                within[1].eq(~lasts[1]),
+                high.eq((high & within[1].replicate(len(high))) + above + carry),
+                low_before.eq(low),
+            ]
+        return Cat(low_before, high)
 
     def _offer(self, m: Module, comes: Value, division: data.View) -> None:
         """A second place for what comes while the first cannot leave, so that nothing upstream hangs on `o.ready`."""
