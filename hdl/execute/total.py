@@ -94,7 +94,8 @@ class RowTotal(wiring.Component):
         with m.If(enable[1]):
             m.d.sync += [
                 within[1].eq(~lasts[1]),
-                high.eq((high & within[1].replicate(len(high))) + above + carry),
+                # The carry enters below the lowest bit, so that there are two words to add.
+                high.eq((Cat(1, high & within[1].replicate(len(high))) + Cat(carry, above))[1:]),
                 low_before.eq(low),
             ]
         return Cat(low_before, high)
