@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.execute import DIVISOR_BITS, POWER_BITS
 from config.requantise import SHIFT_BITS
-from hdl.arith.adder import add_in_slices
+from hdl.arith.adder import add_in_two
 from hdl.arith.compress import CarrySaveTree, Word, cuts
 from hdl.arith.divide import operands_layout
 from hdl.arith.leading_one import binary, one_hot_leading
@@ -59,8 +59,8 @@ class RowTotal(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Register stages: the tree's, the sum of a beat, two for the total, the division."""
-        return self._tree.latency + 4
+        """Register stages: the tree's, two for the sum of a beat, two for the total, the division."""
+        return self._tree.latency + 5
 
     def elaborate(self, platform):
         m = Module()
@@ -69,10 +69,8 @@ class RowTotal(wiring.Component):
         enable, lasts = self._control(m)
         m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
 
-        beat = Signal(tree.bits, reset_less=True)
-        adding = tree.latency + 1
-        with m.If(enable[adding - 1]):
-            m.d.sync += beat.eq(add_in_slices(*tree.o)[:-1])
+        adding = tree.latency + 2
+        beat = add_in_two(m, list(tree.o), *enable[tree.latency : adding])
         total = self._add(m, beat, enable[adding : adding + 2], lasts[adding : adding + 2])
         m.d.comb += self.leave.eq(enable[adding + 1] & lasts[adding + 1])
         self._offer(m, enable[adding + 2] & lasts[adding + 2], self._division(m, total))
