@@ -1,12 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carry-propagating adders: the one that ends a carry-save tree, and one in slices for sums beside the array."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 LONGEST_SLICE = 11
 """Bits of a carry chain that fit a nanosecond in 45 nm."""
+
+
+def add_in_slices(a: Value, b: Value, carry: Value | int = 0) -> Value:
+    """a + b + carry, of unsigned words of equal width, with the carry out on top: every slice with and without a carry
+    from below, then the right one of both."""
+    total, carry = [], Const(carry, 1) if isinstance(carry, int) else carry
+    for low in range(0, len(a), LONGEST_SLICE):
+        x, y = (value[low : low + LONGEST_SLICE] for value in (a, b))
+        width = len(x) + 1
+        # Nobody chooses in front of the first slice.
+        chosen = Mux(carry, (x + y + 1)[:width], (x + y)[:width]) if low else (x + y + carry)[:width]
+        total.append(chosen[:-1])
+        carry = chosen[-1]
+    return Cat(total, carry)
+
+
+def add_in_two(m: Module, pair: list[Value], add: Value, choose: Value) -> Signal:
+    """The sum of the pair, modulo their width, in two register stages, which take what stands in front of them in
+    cycles with `add` and `choose`: each slice of it with and without a carry from below, then the right one of both."""
+    total, carry = [], Const(0, 1)
+    for low in range(0, len(pair[0]), LONGEST_SLICE):
+        a, b = (word[low : low + LONGEST_SLICE] for word in pair)
+        sums = [Signal(len(a) + 1, name=f"sum{low}_with_{carried}", reset_less=True) for carried in (0, 1)]
+        with m.If(add):
+            m.d.sync += [register.eq(a + b + carried) for carried, register in enumerate(sums)]
+        right = Mux(carry, sums[1], sums[0])
+        total.append(right[: len(a)])
+        carry = right[-1]
+    chosen = Signal(len(pair[0]), reset_less=True)
+    with m.If(choose):
+        m.d.sync += chosen.eq(Cat(total))
+    return chosen
 
 
 class SlicedAdder(wiring.Component):
@@ -21,15 +53,8 @@ class SlicedAdder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        total, carry = [], Const(0, 1)
         a, b = (Cat(v, v[-1].replicate(len(self.o) - len(v))) for v in (self.a, self.b))
-        for low in range(0, len(self.o), LONGEST_SLICE):
-            x, y = (value[low : low + LONGEST_SLICE] for value in (a, b))
-            bits = len(x) + 1
-            chosen = Mux(carry, (x + y + 1)[:bits], (x + y)[:bits])
-            total.append(chosen[:-1])
-            carry = chosen[-1]
-        m.d.comb += self.o.eq(Cat(total))
+        m.d.comb += self.o.eq(add_in_slices(a, b)[:-1])
         return m
 
 

@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.errors import require
 from config.requantise import MAX_SHIFT, MUL_BITS, OUTPUT_BITS, SHIFT_BITS, internal_bits
-from hdl.arith.adder import LONGEST_SLICE
+from hdl.arith.adder import add_in_two
 from hdl.arith.compress import CarrySaveTree, Word, cuts
 from hdl.shared import share
 
@@ -88,7 +88,7 @@ class Requantiser(wiring.Component):
         enable, shifts = self._control(m)
         coarse, fine = self.latency - 2, self.latency - 1
         m.d.comb += [tree.i.eq(Cat(self._words())), tree.enable.eq(Cat(enable[: tree.latency]))]
-        total = self._add(m, list(tree.o), *enable[tree.latency : coarse])
+        total = add_in_two(m, list(tree.o), *enable[tree.latency : coarse]).as_signed()
 
         shifted = self._shift_coarse(total, shifts[coarse])
         near = Signal(signed(COARSE_BITS), reset_less=True)
@@ -131,23 +131,6 @@ class Requantiser(wiring.Component):
         rounding = Cat(self.shift == k + 1 for k in range(MAX_SHIFT))
         signs = -inverted * ((1 << MUL_BITS) - 1)
         return [*rows, rounding, Const(signs % (1 << bits), bits)]
-
-    @staticmethod
-    def _add(m: Module, pair: list[Value], add: Value, choose: Value) -> Value:
-        """The sum of the pair: each slice of it with and without a carry from below, then the right one of the two."""
-        total, carry = [], Const(0, 1)
-        for low in range(0, len(pair[0]), LONGEST_SLICE):
-            a, b = (word[low : low + LONGEST_SLICE] for word in pair)
-            sums = [Signal(len(a) + 1, name=f"sum{low}_with_{carried}", reset_less=True) for carried in (0, 1)]
-            with m.If(add):
-                m.d.sync += [register.eq(a + b + carried) for carried, register in enumerate(sums)]
-            right = Mux(carry, sums[1], sums[0])
-            total.append(right[: len(a)])
-            carry = right[-1]
-        chosen = Signal(signed(len(pair[0])), reset_less=True)
-        with m.If(choose):
-            m.d.sync += chosen.eq(Cat(total))
-        return chosen
 
     @staticmethod
     def _shift_coarse(total: Value, shift: Value) -> Value:

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax of rows of scores over their kept keys: codes, and what the row's sum makes of the multiplier behind V.
+
+    i ─► rows wait until their largest is known ─► beat, largest ─► Power × lanes ─┬─► 255·power >> 21 ─► o
+    row ─► … and their settings                                                    │
+                                                              RowTotal ◄───────────┘
+                                                                 └─► Divider ─► scale
+
+One row is read while the next is written. Codes do not wait for the row's sum, so they may leave earlier than `scale`.
+"""
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.errors import require
+from config.execute import DIVISOR_BITS
+from config.requantise import MAX_SHIFT, SHIFT_BITS
+from hdl.arith.divide import Divider
+from hdl.arith.requantise import FINE_BITS
+from hdl.cover import corner
+from hdl.execute.layouts import MULTIPLIER, ROW, codes_layout, scores_layout
+from hdl.execute.power import Code, Power, rounding
+from hdl.execute.total import RowTotal
+from hdl.execute.waiting import WaitingRows
+from hdl.shared import share
+
+MAX_SCORE_BITS = 32
+
+
+class SoftmaxUnit(wiring.Component):
+    """Softmax of rows. A beat a cycle, if rows have at least `shortest` of them; shorter rows take as long as those.
+
+    Parameters
+    ----------
+    lanes: scores of a beat, at least 1. tokens: keys of the longest row, a multiple of lanes.
+    score_bits: width of a score, 2 to 32. shortest: 1, 2, 4, 8 or 16. Raises `Refusal` for anything else.
+
+    Members
+    -------
+    i: In, stream of `scores_layout(lanes, score_bits)`, signed scores; what is not kept may have any score.
+    row: In, `ROW`, taken with the last beat of a row: the exponent, shift 1 to 40, and the context's multiplier.
+    o: Out, stream of `codes_layout(lanes)`, unsigned, the beats of `i` in their order.
+    scale: Out, stream of `MULTIPLIER`, one for each row: (mul << 15) // divisor, and shift + n, to 40 + 12, of its
+    context. A sum of its codes times V is to be multiplied by it. A row without keys has mul << 15 >> 15.
+    error: Out, 1: a row had more than `tokens` keys. Stays. Such a row is cut into several, and nothing hangs.
+
+    `latency` cycles from a row's last beat to its first codes, and `scale_latency` from a row's last codes to its
+    scale, if nothing rests; neither valid depends on any ready. A consumer may leave a row's scale until it has all its
+    codes, and the next row's codes until it has the scale.
+    """
+
+    def __init__(self, *, lanes: int, score_bits: int = MAX_SCORE_BITS, tokens: int, shortest: int = 4):
+        require(isinstance(lanes, int) and lanes >= 1, f"lanes must be an integer from 1, not {lanes!r}; raise lanes.")
+        require(
+            isinstance(tokens, int) and tokens >= lanes and tokens % lanes == 0,
+            f"tokens must be a multiple of the {lanes} lanes, not {tokens!r}; round tokens up.",
+        )
+        require(
+            isinstance(score_bits, int) and 2 <= score_bits <= MAX_SCORE_BITS,
+            f"score_bits must be an integer from 2 to {MAX_SCORE_BITS}, not {score_bits!r}; set it to a score's width.",
+        )
+        require(
+            isinstance(shortest, int) and shortest >= 1 and DIVISOR_BITS % shortest == 0,
+            f"shortest must be 1, 2, 4, 8 or 16, not {shortest!r}; choose the next lower one.",
+        )
+        self._lanes = lanes
+        self._total = RowTotal(lanes, tokens)
+        self._powers = [Power(score_bits) for _ in range(lanes)]
+        beats = tokens // lanes
+        # As many as there may be beats between the one that comes and the one whose row leaves, and the division's.
+        depth = beats + self._powers[0].latency + self._total.latency + 16
+        self._waiting = WaitingRows(lanes, score_bits, beats, max(2, -(-depth // shortest) + 2))
+        self._divider = Divider(bits=DIVISOR_BITS, cycles=shortest, tag_bits=SHIFT_BITS)
+        super().__init__(
+            {
+                "i": In(stream.Signature(scores_layout(lanes, score_bits))),
+                "row": In(ROW),
+                "o": Out(stream.Signature(codes_layout(lanes))),
+                "scale": Out(stream.Signature(MULTIPLIER)),
+                "error": Out(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a row's last beat to its first codes: until it is complete, read, powers, codes."""
+        return self._waiting.latency + 1 + self._powers[0].latency + 1
+
+    @property
+    def scale_latency(self) -> int:
+        """Cycles from a row's last codes to its scale: less the codes' own register."""
+        return self._total.latency - 1 + self._divider.latency
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.waiting = waiting = self._waiting
+        m.submodules.total = total = self._total
+        m.submodules.divider = divider = self._divider
+        advance = Signal()
+        m.d.comb += [
+            waiting.i.payload.eq(self.i.payload),
+            waiting.i.valid.eq(self.i.valid),
+            self.i.ready.eq(waiting.i.ready),
+            waiting.row.eq(self.row),
+            self.error.eq(waiting.error),
+            # The total moves on while codes wait, so that the scale of a row that has left is never held back.
+            advance.eq((~self.o.valid | self.o.ready) & total.advance),
+            waiting.advance.eq(advance),
+        ]
+        valids, lasts = self._control(m, advance)
+        enable = [advance & valid for valid in valids]
+        powers = self._raise(m, enable, platform)
+        m.d.comb += [
+            total.enter.eq(enable[-1]),
+            total.last.eq(lasts[-1]),
+            Cat(total.powers).eq(Cat(powers)),
+            waiting.leave.eq(total.leave),
+            total.context.eq(waiting.context),
+        ]
+        self._offer(m, enable[-1], lasts[-1], powers, platform)
+        self._divide(m, total, divider)
+        self._count_corners(m, platform)
+        return m
+
+    def _control(self, m: Module, advance: Value) -> tuple[list[Value], list[Value]]:
+        """For what stands in front of each register stage, that of the codes included: is there anything, is it the
+        last beat of a row?"""
+        valids, lasts = [self._waiting.valid], [self._waiting.beat.last]
+        for stage in range(self._powers[0].latency):
+            valid, last = Signal(name=f"valid{stage}"), Signal(name=f"last{stage}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += valid.eq(valids[stage])
+                with m.If(valids[stage]):
+                    m.d.sync += last.eq(lasts[stage])
+            valids.append(valid)
+            lasts.append(last)
+        return valids, lasts
+
+    def _raise(self, m: Module, enable: list[Value], platform) -> list[Value]:
+        """The powers of a beat. What is the same for all lanes moves along beside them."""
+        waiting, latency = self._waiting, self._powers[0].latency
+        multiply, coarse = self._powers[0].multiply, self._powers[0].coarse
+        # In front of each stage that has a use for them, or is before one.
+        muls, shifts = {1: waiting.exponent.mul}, {1: waiting.exponent.shift}
+        for values, end in ((muls, multiply), (shifts, coarse + 1)):
+            for stage in range(1, end):
+                values[stage + 1] = after = Signal.like(values[1], name=f"exponent{end}_{stage}", reset_less=True)
+                with m.If(enable[stage]):
+                    m.d.sync += after.eq(values[stage])
+        round_by = Signal(MAX_SHIFT, reset_less=True)
+        with m.If(enable[multiply - 1]):
+            m.d.sync += round_by.eq(rounding(shifts[multiply - 1]))
+        for number, power in enumerate(self._powers):
+            m.submodules[f"power{number}"] = share(power, "power", platform)
+            m.d.comb += [
+                power.enable.eq(Cat(enable[:latency])),
+                power.kept.eq(waiting.beat.kept[number]),
+                power.score.eq(waiting.beat.scores[number]),
+                power.largest.eq(waiting.largest),
+                power.mul.eq(muls[multiply]),
+                power.rounding.eq(round_by),
+                power.shift.eq(shifts[coarse]),
+                power.fine.eq(shifts[coarse + 1][:FINE_BITS]),
+            ]
+        return [power.power for power in self._powers]
+
+    def _offer(self, m: Module, takes: Value, last: Value, powers: list[Value], platform) -> None:
+        """Codes, which stand until they are taken."""
+        codes = [Code() for _ in powers]
+        for number, (code, power) in enumerate(zip(codes, powers, strict=True)):
+            m.submodules[f"code{number}"] = share(code, "code", platform)
+            m.d.comb += code.power.eq(power)
+        beat = Signal(self.o.payload.shape(), reset_less=True)
+        m.d.comb += self.o.payload.eq(beat)
+        with m.If(takes):
+            m.d.sync += [self.o.valid.eq(1), Cat(beat.codes).eq(Cat(code.o for code in codes)), beat.last.eq(last)]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+
+    def _divide(self, m: Module, total: RowTotal, divider: Divider) -> None:
+        m.d.comb += [
+            divider.i.payload.eq(total.o.payload),
+            divider.i.valid.eq(total.o.valid),
+            total.o.ready.eq(divider.i.ready),
+            self.scale.payload.mul.eq(divider.o.payload.quotient),
+            self.scale.payload.shift.eq(divider.o.payload.tag),
+            self.scale.valid.eq(divider.o.valid),
+            divider.o.ready.eq(self.scale.ready),
+        ]
+
+    def _count_corners(self, m: Module, platform) -> None:
+        waiting = self._waiting
+        takes = waiting.valid & waiting.advance
+        corner(m, platform, "beat_without_keys", takes & ~waiting.beat.kept.any())
+        corner(m, platform, "input_waits", self.i.valid & ~self.i.ready)
+        corner(m, platform, "codes_wait", self.o.valid & ~self.o.ready)
+        corner(m, platform, "scale_waits", self.scale.valid & ~self.scale.ready)
+        corner(m, platform, "division_waits", self._total.o.valid & ~self._total.o.ready)
+        corner(m, platform, "row_too_long", self.error)

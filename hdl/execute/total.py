@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sum of a row's powers, and the division that it asks for.
+
+powers ─► CSA ─► sum ─► + ─┬─► leading one ─► 16 bits below it ─► divisor ─┐
+                       ▲   │                └► shift + its place ──────────┼─► o
+                 total └───┘                                       mul ────┘
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.execute import DIVISOR_BITS, POWER_BITS
+from config.requantise import SHIFT_BITS
+from hdl.arith.adder import add_in_two
+from hdl.arith.compress import CarrySaveTree, Word, cuts
+from hdl.arith.divide import operands_layout
+from hdl.arith.leading_one import binary, one_hot_leading
+from hdl.arith.requantise import LATER_STAGE_LEVELS
+from hdl.execute.layouts import MULTIPLIER
+from hdl.shared import share
+
+
+class RowTotal(wiring.Component):
+    """Sums up the powers of a row; the division of its multiplier is what leaves.
+
+    Parameters
+    ----------
+    lanes: powers of a beat. keys: the most that a row has.
+
+    Members
+    -------
+    advance: Out, 1: a beat can be taken. It depends on no input. enter: In, 1, only with `advance`: a beat
+    comes; powers: In, lanes of 22 bits; last: In, 1: the last one of its row.
+    leave: Out, 1: `context` is to be that of the next row from the next cycle on; context: In, `MULTIPLIER`.
+    o: Out, stream of `operands_layout(16, 6)`: mul, the total's top 16 bits or 2^15 for a total of 0, and shift + the
+    bits that the total has over 22.
+    """
+
+    def __init__(self, lanes: int, keys: int):
+        self._lanes = lanes
+        self._total_bits = POWER_BITS + keys.bit_length()
+        self._tree = CarrySaveTree(
+            words=[Word(POWER_BITS + 1)] * lanes,
+            bits=POWER_BITS + lanes.bit_length(),
+            cuts=cuts(lanes, LATER_STAGE_LEVELS, LATER_STAGE_LEVELS),
+        )
+        super().__init__(
+            {
+                "advance": Out(1),
+                "enter": In(1),
+                "powers": In(data.ArrayLayout(POWER_BITS + 1, lanes)),
+                "last": In(1),
+                "leave": Out(1),
+                "context": In(MULTIPLIER),
+                "o": Out(stream.Signature(operands_layout(DIVISOR_BITS, SHIFT_BITS))),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Register stages: the tree's, two for the sum of a beat, two for the total, the division."""
+        return self._tree.latency + 5
+
+    def elaborate(self, platform):
+        m = Module()
+        tree = self._tree
+        m.submodules.tree = share(tree, "total_tree", platform)
+        enable, lasts = self._control(m)
+        m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
+
+        adding = tree.latency + 2
+        beat = add_in_two(m, list(tree.o), *enable[tree.latency : adding])
+        total = self._add(m, beat, enable[adding : adding + 2], lasts[adding : adding + 2])
+        m.d.comb += self.leave.eq(enable[adding + 1] & lasts[adding + 1])
+        self._offer(m, enable[adding + 2] & lasts[adding + 2], self._division(m, total))
+        return m
+
+    def _add(self, m: Module, beat: Value, enable: list[Value], lasts: list[Value]) -> Value:
+        """The total so far, in two stages: the upper half of a beat, and the carry into it, a cycle after the lower."""
+        half = self._total_bits // 2
+        low, low_before, carry = Signal(half, reset_less=True), Signal(half, reset_less=True), Signal(reset_less=True)
+        above = Signal(len(beat) - half, reset_less=True)
+        high = Signal(self._total_bits - half, reset_less=True)
+        within = [Signal(name=f"within{stage}") for stage in range(2)]
+        with m.If(enable[0]):
+            m.d.sync += [
+                within[0].eq(~lasts[0]),
+                Cat(low, carry).eq((low & within[0].replicate(half)) + beat[:half]),
+                above.eq(beat[half:]),
+            ]
+        with m.If(enable[1]):
+            m.d.sync += [
+                within[1].eq(~lasts[1]),
+                # The carry enters below the lowest bit, so that there are two words to add.
+                high.eq((Cat(1, high & within[1].replicate(len(high))) + Cat(carry, above))[1:]),
+                low_before.eq(low),
+            ]
+        return Cat(low_before, high)
+
+    def _offer(self, m: Module, comes: Value, division: data.View) -> None:
+        """A second place for what comes while the first cannot leave, so that nothing upstream hangs on `o.ready`."""
+        spare, held = Signal(division.shape(), reset_less=True), Signal()
+        free = Signal()
+        payload = Signal(division.shape(), name="offered", reset_less=True)
+        m.d.comb += [self.o.payload.eq(payload), self.advance.eq(~held), free.eq(~self.o.valid | self.o.ready)]
+        with m.If(free):
+            m.d.sync += [self.o.valid.eq(comes | held), held.eq(0)]
+            with m.If(comes | held):
+                m.d.sync += payload.eq(Mux(held, spare, division))
+        with m.Elif(comes):
+            m.d.sync += [spare.eq(division), held.eq(1)]
+
+    def _control(self, m: Module) -> tuple[list[Value], list[Value]]:
+        """For each register stage: whether it takes what stands in front of it, and whether that ends a row."""
+        valids, lasts = [self.enter], [self.last]
+        for stage in range(self.latency - 1):
+            valid = Signal(name=f"valid{stage}")
+            last = Signal(name=f"last{stage}", reset_less=True)
+            with m.If(self.advance):
+                m.d.sync += valid.eq(valids[stage])
+                with m.If(valids[stage]):
+                    m.d.sync += last.eq(lasts[stage])
+            valids.append(valid)
+            lasts.append(last)
+        return [self.advance & valid for valid in valids], lasts
+
+    def _division(self, m: Module, total: Value) -> data.View:
+        """Without a leading one, which is that of a row without keys, there is nothing over, and the divisor 2^15."""
+        leading = Signal(self._total_bits - POWER_BITS)
+        low = POWER_BITS + 1 - DIVISOR_BITS
+        windows = [
+            total[low + n : low + n + DIVISOR_BITS] & one.replicate(DIVISOR_BITS) for n, one in enumerate(leading)
+        ]
+        m.d.comb += leading.eq(Cat(one_hot_leading(total[POWER_BITS:])))
+        divisor = Cat(Cat(window[bit] for window in windows).any() for bit in range(DIVISOR_BITS - 1))
+        over = binary(list(leading), (len(leading) - 1).bit_length())
+        division = Signal(self.o.payload.shape())
+        m.d.comb += [
+            division.dividend.eq(self.context.mul),
+            division.divisor.eq(Cat(divisor, 1)),
+            division.tag.eq(self.context.shift + over),
+        ]
+        return division

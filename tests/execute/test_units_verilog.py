@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units' Verilog: lint-clean, nothing in it that hardware has not, equal parts written once."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from amaranth.lib import wiring
+
+from hdl.arith.divide import Divider
+from hdl.emit import verilog
+from hdl.execute.gelu import GeluUnit
+from hdl.execute.softmax import SoftmaxUnit
+
+WAIVERS = Path(__file__).resolve().parents[2] / "hdl/lint/waivers.vlt"
+UNITS = {
+    "softmax": lambda: SoftmaxUnit(lanes=4, tokens=128),
+    "softmax_of_one": lambda: SoftmaxUnit(lanes=1, tokens=2, score_bits=2, shortest=1),
+    "softmax_of_three": lambda: SoftmaxUnit(lanes=3, tokens=9, score_bits=21, shortest=16),
+    "gelu": lambda: GeluUnit(lanes=4),
+    "gelu_of_one": lambda: GeluUnit(lanes=1),
+    "divider": lambda: Divider(bits=16, cycles=4, tag_bits=6),
+    "divider_alone": lambda: Divider(bits=5, cycles=1),
+}
+
+
+@pytest.mark.parametrize(("name", "make"), UNITS.items(), ids=UNITS)
+@pytest.mark.parametrize("corners", [False, True], ids=["", "corners"])
+def test_lint_is_clean(name: str, make: Callable[[], wiring.Component], corners: bool, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.v"
+    path.write_text(verilog(make(), name, corners=corners))
+    command = ["verilator", "--lint-only", "-Wall", str(WAIVERS), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_parts_are_written_once() -> None:
+    text = verilog(SoftmaxUnit(lanes=4, tokens=128), "softmax")
+    bodies = re.findall(r"^module (\w+)(\(.*?^endmodule)", text, re.MULTILINE | re.DOTALL)
+    names = [name for name, _ in bodies]
+    assert len({body for _, body in bodies}) == len(bodies), names
+    assert len(re.findall(r"^  softmax_power power\d+ \($", text, re.MULTILINE)) == 4
+    assert "initial" not in text
+    assert " * " not in re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
