@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carry-propagating adders: the one that ends a carry-save tree, and one in slices for sums beside the array."""
+"""Carry-propagating adders: those that end a carry-save tree, and one in slices for sums beside the array."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,3 +53,21 @@ class IncrementingAdder(wiring.Component):
         m = Module()
         m.d.comb += self.o.eq(self.a + self.b + 1)
         return m
+
+
+def add_in_slices(m: Module, pair: list[Value], add: Value, choose: Value) -> Value:
+    """The signed sum of the pair, modulo its width, in two stages that move by `add` and by `choose`: each slice of it
+    with and without a carry from below, then the right one of the two."""
+    total, carry = [], Const(0, 1)
+    for low in range(0, len(pair[0]), LONGEST_SLICE):
+        a, b = (word[low : low + LONGEST_SLICE] for word in pair)
+        sums = [Signal(len(a) + 1, name=f"sum{low}_with_{carried}", reset_less=True) for carried in (0, 1)]
+        with m.If(add):
+            m.d.sync += [register.eq(a + b + carried) for carried, register in enumerate(sums)]
+        right = Mux(carry, sums[1], sums[0])
+        total.append(right[: len(a)])
+        carry = right[-1]
+    chosen = Signal(signed(len(pair[0])), reset_less=True)
+    with m.If(choose):
+        m.d.sync += chosen.eq(Cat(total))
+    return chosen
