@@ -9,7 +9,7 @@ While a row's root and reciprocal are found, the rows behind it stream in, and t
 holds a row and what comes in meanwhile.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -18,6 +18,7 @@ from config.errors import require
 from config.execute import EPS_BITS, GAIN_BITS, OFFSET_BITS, ROOT_BITS, STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.requantise import SHIFT_BITS
+from hdl.arith.compare import less
 from hdl.arith.reciprocal import Reciprocal
 from hdl.arith.requantise import Requantiser
 from hdl.arith.root import Root
@@ -61,9 +62,9 @@ class LayerNormUnit(wiring.Component):
     beat is taken where a beat of values has come to it: there may be one on offer before.
     o: Out, stream of `lanes` signed(8), in the order of `i`. Beyond the width of a row, values mean nothing.
 
-    A beat a cycle for rows from `period` = 9 beats on, and a row every `period` cycles below that. A row's first beat is
-    on offer `latency` cycles after its last one has come, if nothing holds it. No `valid` depends on a `ready` of its
-    own stream. Without work nothing toggles. Empty after reset.
+    A beat a cycle for rows from `period` = 9 beats on, and a row every `period` cycles below that. A row's first beat
+    is on offer `latency` cycles after its last one has come, if nothing holds it. No `valid` depends on a `ready` of
+    its own stream. Without work nothing toggles. Empty after reset.
     """
 
     def __init__(self, *, lanes: int, width: int):
@@ -148,9 +149,9 @@ class LayerNormUnit(wiring.Component):
         """Beats into the store and, without what lies beyond the row, to the sums. Returns whether one is taken."""
         sums, store, beat = self._sums, self._store, Signal.like(last_beat)
         accepted, at = Signal(), Signal(range(self.depth))
-        beyond = self.width[: exact_log2(self._lanes)]
+        end = Cat(self.width[: exact_log2(self._lanes)], Const(0, 1))
         keep = Signal(self._lanes, reset_less=True)
-        m.d.sync += keep.eq(Cat((beyond == 0) | (beyond > lane) for lane in range(self._lanes)))
+        m.d.sync += keep.eq(Cat((end == 0) | less(Const(lane, len(end)), end) for lane in range(self._lanes)))
         is_last = beat == last_beat
         m.d.comb += [
             accepted.eq(self.i.valid & self.i.ready),

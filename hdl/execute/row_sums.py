@@ -63,8 +63,9 @@ class Accumulator(wiring.Component):
         m = Module()
         tree, bits = self._tree, self._tree.bits
         stages = tree.latency
-        m.submodules.tree = tree
-        m.submodules.merge = merge = CarrySaveTree(words=[Word(bits)] * 4, bits=bits)
+        merge = CarrySaveTree(words=[Word(bits)] * 4, bits=bits)
+        m.submodules.tree = share(tree, f"accumulator_{len(self.i)}_{bits}_tree", platform)
+        m.submodules.merge = share(merge, f"accumulator_{bits}_merge", platform)
         constant = [Const(self._constant, bits)] if self._constant else []
         pair = [Signal(bits, name=f"pair{i}", reset_less=True) for i in range(2)]
         m.d.comb += [tree.i.eq(Cat(self.i, *constant)), tree.enable.eq(self.enable[:stages])]
