@@ -8,23 +8,28 @@ from amaranth.lib.wiring import In, Out
 LONGEST_SLICE = 11
 """Bits of a carry chain that fit a nanosecond in 45 nm."""
 
+SHORT_SLICE = 6
+"""Bits of one that leaves time for a choice by the sign of the sum."""
+
 
 class SlicedAdder(wiring.Component):
     """o = a + b. Combinational: every slice with and without a carry from below, then the right one of both.
 
-    Parameters: `bits` of `a`, `addend_bits`, no more than that, of `b`.
+    Parameters: `bits` of `a`, `addend_bits`, no more than that, of `b`; `longest` slice: short ones where something
+    else is to follow in the same cycle.
     Members: `a`: In, signed(bits); `b`: In, signed(addend_bits); `o`: Out, signed(bits + 1).
     """
 
-    def __init__(self, bits: int, addend_bits: int):
+    def __init__(self, bits: int, addend_bits: int, longest: int = LONGEST_SLICE):
+        self._longest = longest
         super().__init__({"a": In(signed(bits)), "b": In(signed(addend_bits)), "o": Out(signed(bits + 1))})
 
     def elaborate(self, platform):
         m = Module()
         total, carry = [], Const(0, 1)
         a, b = (Cat(v, v[-1].replicate(len(self.o) - len(v))) for v in (self.a, self.b))
-        for low in range(0, len(self.o), LONGEST_SLICE):
-            x, y = (value[low : low + LONGEST_SLICE] for value in (a, b))
+        for low in range(0, len(self.o), self._longest):
+            x, y = (value[low : low + self._longest] for value in (a, b))
             bits = len(x) + 1
             chosen = Mux(carry, (x + y + 1)[:bits], (x + y)[:bits])
             total.append(chosen[:-1])

@@ -7,7 +7,7 @@ twice the remainder ─► − divisor ─┬─► not negative? the quotient's
 
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 
-from hdl.arith.adder import SlicedAdder
+from hdl.arith.adder import SHORT_SLICE, SlicedAdder
 from hdl.arith.digits import Digits, State
 from hdl.shared import share
 
@@ -42,8 +42,8 @@ class Reciprocal(Digits):
     def _step(self, m: Module, state: State, name: str, platform) -> State:
         remainder, divisor, quotient = state["remainder"], state["divisor"], state["quotient"]
         width = self._bits + 2
-        adder = SlicedAdder(width, width)
-        m.submodules[name] = share(adder, f"sliced_adder_{width}", platform)
+        adder = SlicedAdder(width, width, SHORT_SLICE)
+        m.submodules[name] = share(adder, f"short_adder_{width}", platform)
         # A difference is a sum with the complement, and 1, which has the place that doubling leaves.
         m.d.comb += [adder.a.eq(Cat(Const(1, 1), remainder, Const(0, 1))), adder.b.eq(~Cat(divisor, Const(0, 2)))]
         fits = ~adder.o[-1]

@@ -7,7 +7,7 @@ remainder, two more bits of the number ─► − (4·root + 1) ─┬─► not
 
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 
-from hdl.arith.adder import SlicedAdder
+from hdl.arith.adder import SHORT_SLICE, SlicedAdder
 from hdl.arith.digits import Digits, State
 from hdl.shared import share
 
@@ -40,8 +40,8 @@ class Root(Digits):
     def _step(self, m: Module, state: State, name: str, platform) -> State:
         remainder, root, rest = state["remainder"], state["root"], state["rest"]
         before = Cat(rest[-2:], remainder, Const(0, 1))
-        adder = SlicedAdder(len(before), len(before))
-        m.submodules[name] = share(adder, f"sliced_adder_{len(before)}", platform)
+        adder = SlicedAdder(len(before), len(before), SHORT_SLICE)
+        m.submodules[name] = share(adder, f"short_adder_{len(before)}", platform)
         # -(4·root + 1): its complement and 1, which goes no further than the two lowest bits.
         m.d.comb += [adder.a.eq(before), adder.b.eq(Cat(Const(3, 2), ~Cat(root, Const(0, len(before) - 2))))]
         fits = ~adder.o[-1]

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from config.errors import require
 from config.execute import STREAM_BITS
 from config.requantise import MUL_BITS, SHIFT_BITS
-from hdl.arith.adder import SlicedAdder
+from hdl.arith.adder import SHORT_SLICE, SlicedAdder
 from hdl.arith.requantise import Requantiser
 from hdl.cover import corner
 from hdl.shared import share
@@ -84,7 +84,7 @@ class ResidualUnit(wiring.Component):
         with m.If(takes):
             m.d.sync += self.o.valid.eq(scaled & self.result.valid)
         for i, scaler in enumerate(self._scalers):
-            adder = SlicedAdder(STREAM_BITS, STREAM_BITS)
+            adder = SlicedAdder(STREAM_BITS, STREAM_BITS, SHORT_SLICE)
             m.submodules[f"scaler{i}"] = share(scaler, "residual_scaler", platform)
             m.submodules[f"adder{i}"] = share(adder, "residual_adder", platform)
             m.d.comb += [
