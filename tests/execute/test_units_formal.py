@@ -41,18 +41,32 @@ def test_valid_is_proved_independent_of_ready(tmp_path: Path) -> None:
 class FlowClaim(contract.Claim):
     """A sum leaves for each beat of all three streams, and none for less; it leaves within the latency."""
 
+    def __init__(self, dut, latency: int):
+        self._latency = latency
+        super().__init__(dut)
+
     def claim(self, m, dut) -> None:
         leaves = contract.fires(dut.o)
         owed = contract.claim_balance(m, enters=contract.fires(dut.i), leaves=leaves)
         both = contract.claim_balance(m, enters=contract.fires(dut.result), leaves=leaves)
         m.d.comb += Assert(both <= owed)
         can = dut.o.ready & dut.result.valid
-        contract.claim_progress(m, owed=owed, leaves=leaves, can_leave=can, bound=dut.latency)
+        contract.claim_progress(m, owed=owed, leaves=leaves, can_leave=can, bound=self._latency)
 
 
 @pytest.mark.formal
 def test_flow_is_proved(tmp_path: Path) -> None:
-    assert check(FlowClaim(ResidualUnit(lanes=1)), folder=tmp_path, depth=16, gates=True)
+    dut = ResidualUnit(lanes=1)
+    assert check(FlowClaim(dut, dut.latency), folder=tmp_path, depth=16, gates=True)
+
+
+@pytest.mark.formal
+@pytest.mark.parametrize(
+    "fault", [{"result__valid": lambda valid: Const(1)}, {"i__ready": lambda ready: Const(1)}], ids=["result", "value"]
+)
+def test_wrong_flow_is_refuted(fault, tmp_path: Path) -> None:
+    dut = ResidualUnit(lanes=1)
+    assert not check(FlowClaim(Planted(dut, **fault), dut.latency), folder=tmp_path, depth=16, gates=True)
 
 
 @pytest.mark.parametrize("lanes", [1, 8])
