@@ -104,7 +104,7 @@ class Requantiser(wiring.Component):
         m = Module()
         tree = self._tree
         kind = f"{self._acc_bits}_{self._offset_bits}" + "s" * self._signed_mul
-        m.submodules.tree = share(tree, f"requantiser_tree_{kind}", platform)
+        m.submodules.tree = share(tree, f"requantiser_{kind}_tree", platform)
         enable, shifts = self._control(m)
         coarse, fine = self.latency - 2, self.latency - 1
         m.d.comb += [tree.i.eq(Cat(self._words())), tree.enable.eq(Cat(enable[: tree.latency]))]
