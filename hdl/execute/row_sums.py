@@ -22,8 +22,8 @@ from hdl.shared import share
 FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 5, 7
 """Carry-save levels that fit a nanosecond in 45 nm, behind a register and an AND, and behind a register."""
 
-ZEROS = ((16, 8), (4, 2), (1,))
-"""Pairs of leading zeros that go at a time, in three stages; together more than a number can have."""
+ZEROS = ((16,), (8,), (4, 2), (1,))
+"""Pairs of leading zeros that go at a time, in four stages; together more than a number can have."""
 
 
 def sums_layout(widths: NormWidths) -> data.StructLayout:

@@ -167,7 +167,7 @@ def test_a_beat_a_cycle_from_nine_beats_a_row(built: int, width: int) -> None:
     """Also where the unit is built for longer rows; and after so many rows that every buffer has been full."""
     dut = LayerNormUnit(lanes=4, width=built)
     assert width // 4 >= dut.period
-    rows, norm = rows_of(width, 40), norm_of(width)
+    rows, norm = rows_of(width, 20), norm_of(width)
     entered, left = check(dut, rows, norm, 4)
     assert_full_speed(entered)
     assert_full_speed(left)
@@ -178,9 +178,9 @@ def test_a_beat_a_cycle_from_nine_beats_a_row(built: int, width: int) -> None:
 def test_shorter_rows_take_nine_cycles(width: int) -> None:
     dut = LayerNormUnit(lanes=4, width=width)
     beats = width // 4
-    rows, norm = rows_of(width, 30), norm_of(width)
+    rows, norm = rows_of(width, 20), norm_of(width)
     _, left = check(dut, rows, norm, 4)
-    assert left[-1] - left[0] == 29 * dut.period + beats - 1
+    assert left[-1] - left[0] == 19 * dut.period + beats - 1
 
 
 # Construction
