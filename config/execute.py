@@ -31,3 +31,7 @@ NORMAL_BITS = 10
 """Fraction bits of a value over the deviation."""
 GAIN_BITS = 16
 """Of a gain, signed."""
+OFFSET_BITS = 32
+"""Of what is added to a product with a gain, signed."""
+EPS_BITS = 40
+"""Of what is added to D² variances, unsigned."""

@@ -103,9 +103,11 @@ class _Sharing:
 
 def _mark_used(component: wiring.Component) -> None:
     """Amaranth warns of components that were made and never elaborated; here one stands for all its equals."""
-    for part in (component, *vars(component).values()):
-        if isinstance(part, Elaboratable):
-            part._MustUse__used = True
+    component._MustUse__used = True
+    for part in vars(component).values():
+        for each in part if isinstance(part, list | tuple) else [part]:
+            if isinstance(each, Elaboratable) and not each._MustUse__used:
+                _mark_used(each)
 
 
 @functools.cache

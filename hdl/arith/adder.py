@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carry-propagating adders: the one that ends a carry-save tree, and one in slices for sums beside the array."""
+"""Carry-propagating adders: those that end a carry-save tree, and one in slices for sums beside the array."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -8,13 +8,16 @@ from amaranth.lib.wiring import In, Out
 LONGEST_SLICE = 11
 """Bits of a carry chain that fit a nanosecond in 45 nm."""
 
+SHORT_SLICE = 6
+"""Bits of one that leaves time for a choice by the sign of the sum."""
 
-def add_in_slices(a: Value, b: Value, carry: Value | int = 0) -> Value:
+
+def add_in_slices(a: Value, b: Value, carry: Value | int = 0, longest: int = LONGEST_SLICE) -> Value:
     """a + b + carry, of unsigned words of equal width, with the carry out on top: every slice with and without a carry
     from below, then the right one of both."""
     total, carry = [], Const(carry, 1) if isinstance(carry, int) else carry
-    for low in range(0, len(a), LONGEST_SLICE):
-        x, y = (value[low : low + LONGEST_SLICE] for value in (a, b))
+    for low in range(0, len(a), longest):
+        x, y = (value[low : low + longest] for value in (a, b))
         width = len(x) + 1
         # Nobody chooses in front of the first slice.
         chosen = Mux(carry, (x + y + 1)[:width], (x + y)[:width]) if low else (x + y + carry)[:width]
@@ -44,17 +47,19 @@ def add_in_two(m: Module, pair: list[Value], add: Value, choose: Value) -> Signa
 class SlicedAdder(wiring.Component):
     """o = a + b. Combinational: every slice with and without a carry from below, then the right one of both.
 
-    Parameters: `bits` of `a`, `addend_bits`, no more than that, of `b`.
+    Parameters: `bits` of `a`, `addend_bits`, no more than that, of `b`; `longest` slice: short ones where something
+    else is to follow in the same cycle.
     Members: `a`: In, signed(bits); `b`: In, signed(addend_bits); `o`: Out, signed(bits + 1).
     """
 
-    def __init__(self, bits: int, addend_bits: int):
+    def __init__(self, bits: int, addend_bits: int, longest: int = LONGEST_SLICE):
+        self._longest = longest
         super().__init__({"a": In(signed(bits)), "b": In(signed(addend_bits)), "o": Out(signed(bits + 1))})
 
     def elaborate(self, platform):
         m = Module()
         a, b = (Cat(v, v[-1].replicate(len(self.o) - len(v))) for v in (self.a, self.b))
-        m.d.comb += self.o.eq(add_in_slices(a, b)[:-1])
+        m.d.comb += self.o.eq(add_in_slices(a, b, longest=self._longest)[:-1])
         return m
 
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requantiser: a wide accumulator back to int8, acc·mul / 2^shift with round half up and saturation.
+"""Requantiser: a wide accumulator back to few bits, acc·mul / 2^shift with round half up and saturation.
 
     acc, mul ─► 16 rows ─┐        ┌──────┐   ┌──────────┐   ┌───────┐       ┌─────────┐
-    2^(shift-1) ─────────┼─ CSA ─►│ s, c │──►│ two sums │──►│ total │─ >> ─►│ 15 bits │─ >> ─ clip ─► o
-    signs of the rows ───┘        └──────┘   │ a slice  │   └───────┘ by 8s └─────────┘ by 1s
+    2^(shift-1) ─────────┼─ CSA ─►│ s, c │──►│ two sums │──►│ total │─ >> ─►│ +7 bits │─ >> ─ clip ─► o
+    signs, offset ───────┘        └──────┘   │ a slice  │   └───────┘ by 8s └─────────┘ by 1s
                                              └──────────┘
 
 The rows are acc under each bit of mul. A signed row is its pattern with the top bit inverted, less 2^(width-1); what
-has to come off all of them is one constant. The rounding term is a word as well, so that one carry chain does for all.
+has to come off all of them is one constant. The top row of a signed mul counts negative: its complement, and 1. The
+rounding term is a word as well, so that one carry chain does for all.
 The sum is cut into slices, added both with and without a carry from below; then each carry chooses.
 """
 
@@ -22,6 +23,7 @@ from hdl.arith.compress import CarrySaveTree, Word, cuts
 from hdl.shared import share
 
 MIN_ACC_BITS, MAX_ACC_BITS = 2, 46
+MAX_OUT_BITS = 24
 
 FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 4, 7
 """Carry-save levels that fit a nanosecond in 45 nm, behind the rows and between registers."""
@@ -29,46 +31,63 @@ FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 4, 7
 FINE_BITS = 3
 """Bits of `shift` for the last stage; the stage before it shifts by multiples of 2^FINE_BITS."""
 
-COARSE_BITS = OUTPUT_BITS + (1 << FINE_BITS) - 1
-"""What is wider than this no fine shift brings into the output's range."""
-
 
 class Requantiser(wiring.Component):
-    """clip((acc·mul + 2^(shift-1)) >> shift, -128, 127). One result a cycle, `latency` cycles from i to o.
+    """clip((acc·mul + offset + 2^(shift-1)) >> shift) to `out_bits` bits, one a cycle, `latency` cycles from i to o.
 
     Parameters
     ----------
-    acc_bits: width of the accumulator, 2 to 46. Raises `Refusal` for anything else.
+    acc_bits: width of the accumulator, 2 to 46. out_bits: of the result, 2 to 24. signed_mul: mul is signed.
+    offset_bits: of a signed summand, 2 to 40, or 0 for none. Raises `Refusal` for anything else.
 
     Members
     -------
     i: In, stream of signed(acc_bits).
-    mul: In, 16. The multiplier, unsigned, taken with each transfer of `i`: one setting per result, or held still.
+    mul: In, 16. The multiplier, unsigned, or signed by `signed_mul`, taken with each transfer of `i`: one setting per
+    result, or held still.
     shift: In, 6. The shift, 1 to 40, taken likewise. Results of other shifts mean nothing.
-    o: Out, stream of signed(8), in the order of `i`.
+    offset: In, signed(offset_bits), taken likewise. Absent without bits.
+    o: Out, stream of signed(out_bits), in the order of `i`.
 
     `o.ready` low holds the whole pipeline; `o.valid` does not depend on it. Empty after reset.
     """
 
-    def __init__(self, *, acc_bits: int):
+    def __init__(self, *, acc_bits: int, out_bits: int = OUTPUT_BITS, signed_mul: bool = False, offset_bits: int = 0):
         require(
             isinstance(acc_bits, int) and MIN_ACC_BITS <= acc_bits <= MAX_ACC_BITS,
             f"acc_bits must be an integer from {MIN_ACC_BITS} to {MAX_ACC_BITS}, not {acc_bits!r}; "
             "set acc_bits to the accumulator's width.",
         )
-        self._acc_bits = acc_bits
-        bits = internal_bits(acc_bits)
-        # The rows, the rounding term, and the constant for the rows' signs.
+        require(
+            isinstance(out_bits, int) and 2 <= out_bits <= MAX_OUT_BITS,
+            f"out_bits must be an integer from 2 to {MAX_OUT_BITS}, not {out_bits!r}; set it to the result's width.",
+        )
+        require(
+            isinstance(offset_bits, int) and (offset_bits == 0 or 2 <= offset_bits <= MAX_SHIFT),
+            f"offset_bits must be 0 or an integer from 2 to {MAX_SHIFT}, not {offset_bits!r}; narrow the offset.",
+        )
+        self._acc_bits, self._out_bits, self._signed_mul, self._offset_bits = (
+            acc_bits,
+            out_bits,
+            signed_mul,
+            offset_bits,
+        )
+        # An offset is no larger than the largest rounding term, so that with it the sum has at most one bit more.
+        bits = internal_bits(acc_bits) + bool(offset_bits)
+        # The rows, the rounding term, the constant for the rows' signs, and what is not always there.
         words = [*(Word(acc_bits, i) for i in range(MUL_BITS)), Word(MAX_SHIFT), Word(bits)]
+        words += [Word(1, MUL_BITS - 1)] * signed_mul + [Word(offset_bits)] * bool(offset_bits)
         self._tree = CarrySaveTree(
             words=words, bits=bits, cuts=cuts(len(words), FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS)
         )
+        offset = {"offset": In(signed(offset_bits))} if offset_bits else {}
         super().__init__(
             {
                 "i": In(stream.Signature(signed(acc_bits))),
-                "mul": In(MUL_BITS),
+                "mul": In(signed(MUL_BITS) if signed_mul else MUL_BITS),
                 "shift": In(SHIFT_BITS),
-                "o": Out(stream.Signature(signed(OUTPUT_BITS))),
+                **offset,
+                "o": Out(stream.Signature(signed(out_bits))),
             }
         )
 
@@ -84,24 +103,27 @@ class Requantiser(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         tree = self._tree
-        m.submodules.tree = share(tree, "requantiser_tree", platform)
+        kind = f"{self._acc_bits}_{self._offset_bits}" + "s" * self._signed_mul
+        m.submodules.tree = share(tree, f"requantiser_{kind}_tree", platform)
         enable, shifts = self._control(m)
         coarse, fine = self.latency - 2, self.latency - 1
         m.d.comb += [tree.i.eq(Cat(self._words())), tree.enable.eq(Cat(enable[: tree.latency]))]
         total = add_in_two(m, list(tree.o), *enable[tree.latency : coarse]).as_signed()
 
         shifted = self._shift_coarse(total, shifts[coarse])
-        near = Signal(signed(COARSE_BITS), reset_less=True)
+        # What is wider than this no fine shift brings into the output's range.
+        out_bits, near_bits = self._out_bits, self._out_bits + (1 << FINE_BITS) - 1
+        near = Signal(signed(near_bits), reset_less=True)
         negative, exceeds = Signal(reset_less=True), Signal(reset_less=True)
         with m.If(enable[coarse]):
-            m.d.sync += [near.eq(shifted), negative.eq(total[-1]), exceeds.eq(_exceeds(shifted, COARSE_BITS))]
+            m.d.sync += [near.eq(shifted), negative.eq(total[-1]), exceeds.eq(_exceeds(shifted, near_bits))]
 
         result = near >> shifts[fine][:FINE_BITS]
-        limit = Cat((~negative).replicate(OUTPUT_BITS - 1), negative)
-        output = Signal(signed(OUTPUT_BITS), reset_less=True)
+        limit = Cat((~negative).replicate(out_bits - 1), negative)
+        output = Signal(signed(out_bits), reset_less=True)
         m.d.comb += self.o.payload.eq(output)
         with m.If(enable[fine]):
-            m.d.sync += output.eq(Mux(exceeds | _exceeds(result, OUTPUT_BITS), limit, result))
+            m.d.sync += output.eq(Mux(exceeds | _exceeds(result, out_bits), limit, result))
         return m
 
     def _control(self, m: Module) -> tuple[list[Value], list[Value]]:
@@ -130,7 +152,16 @@ class Requantiser(wiring.Component):
         rows = [(acc & bit.replicate(acc_bits)) ^ inverted for bit in self.mul]
         rounding = Cat(self.shift == k + 1 for k in range(MAX_SHIFT))
         signs = -inverted * ((1 << MUL_BITS) - 1)
-        return [*rows, rounding, Const(signs % (1 << bits), bits)]
+        more = []
+        if self._signed_mul:
+            top = self.mul[-1]
+            rows[-1] = (~acc & top.replicate(acc_bits)) ^ inverted
+            more.append(top)
+        if self._offset_bits:
+            top = 1 << (self._offset_bits - 1)
+            more.append(self.offset.as_unsigned() ^ top)
+            signs -= top
+        return [*rows, rounding, Const(signs % (1 << bits), bits), *more]
 
     @staticmethod
     def _shift_coarse(total: Value, shift: Value) -> Value:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requantiser: golden model against exact fractions; hardware against the golden model under every flow control."""
 
+import itertools
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -150,6 +151,70 @@ def requantised(dut: wiring.Component, cases: list[Case], acc_bits: int, *, idle
 def test_requantiser_is_golden(acc_bits: int, idle: bool, stall: bool) -> None:
     cases = extremes(acc_bits) + random_cases(acc_bits, 120)
     assert requantised(Requantiser(acc_bits=acc_bits), cases, acc_bits, idle=idle, stall=stall) == golden_of(cases)
+
+
+Scaled = tuple[int, int, int, int]
+
+
+def scaled_cases(acc_bits: int, offset_bits: int, signed_mul: bool) -> list[Scaled]:
+    """acc, mul, shift, offset: the ends of all ranges with each other, and random ones."""
+    low, high = (-(1 << 15), (1 << 15) - 1) if signed_mul else (0, (1 << 16) - 1)
+    top = 1 << (offset_bits - 1) if offset_bits else 0
+    ends = itertools.product(
+        (-(1 << (acc_bits - 1)), -1, 0, 1, (1 << (acc_bits - 1)) - 1),
+        (low, 0, 1, high),
+        (1, 17, 40),
+        {-top, max(top - 1, 0)},
+    )
+    rng = np.random.default_rng(acc_bits)
+    offsets = rng.integers(-top, max(top, 1), 120) >> rng.integers(0, 40, 120)
+    muls = rng.integers(low, high + 1, 120)
+    cases = random_cases(acc_bits, 120)
+    return [*ends] + [(a, int(m), s, int(o)) for (a, _, s), m, o in zip(cases, muls, offsets, strict=True)]
+
+
+def scaled(dut: wiring.Component, cases: list[Scaled], *, idle: bool, stall: bool) -> list[int]:
+    """What leaves for the cases, signed."""
+    settings = [dut.mul, dut.shift, *([dut.offset] if hasattr(dut, "offset") else [])]
+    widths = [len(dut.i.payload), *map(len, settings)]
+    columns = list(zip(*cases, strict=True))[: len(widths)]
+    patterns = simulate.patterns(columns, widths)
+    return simulate.stream_through(dut, patterns, settings, latency=LATENCY, idle=idle, stall=stall)
+
+
+WIDER = [(16, 16, False, 0), (18, 8, True, 32), (16, 8, True, 0), (2, 4, False, 40), (40, 24, True, 40)]
+
+
+@pytest.mark.parametrize("stall", [False, True], ids=["no back-pressure", "back-pressure"])
+@pytest.mark.parametrize(("acc_bits", "out_bits", "signed_mul", "offset_bits"), WIDER)
+def test_other_widths_signs_and_offsets(
+    acc_bits: int, out_bits: int, signed_mul: bool, offset_bits: int, stall: bool
+) -> None:
+    dut = Requantiser(acc_bits=acc_bits, out_bits=out_bits, signed_mul=signed_mul, offset_bits=offset_bits)
+    assert dut.latency == LATENCY
+    cases = scaled_cases(acc_bits, offset_bits, signed_mul)
+    low, high = -(1 << (out_bits - 1)), (1 << (out_bits - 1)) - 1
+    expected = [max(low, min(high, (a * m + o + (1 << (s - 1))) >> s)) for a, m, s, o in cases]
+    assert scaled(dut, cases, idle=stall, stall=stall) == expected
+
+
+def test_a_lost_sign_of_mul_is_caught() -> None:
+    cases = scaled_cases(16, 0, True)
+    sound, wrong = (Requantiser(acc_bits=16, signed_mul=sign) for sign in (True, False))
+    assert scaled(sound, cases, idle=False, stall=False) != scaled(wrong, cases, idle=False, stall=False)
+
+
+@pytest.mark.parametrize(
+    ("widths", "sentence"),
+    [
+        ({"out_bits": 1}, "out_bits must be an integer from 2 to 24, not 1; set it to the result's width."),
+        ({"out_bits": 25}, "out_bits must be an integer from 2 to 24, not 25; set it to the result's width."),
+        ({"offset_bits": 1}, "offset_bits must be 0 or an integer from 2 to 40, not 1; narrow the offset."),
+        ({"offset_bits": 41}, "offset_bits must be 0 or an integer from 2 to 40, not 41; narrow the offset."),
+    ],
+)
+def test_other_illegal_widths_are_refused(widths: dict[str, int], sentence: str) -> None:
+    assert simulate.refusal_of(lambda: Requantiser(acc_bits=20, **widths)) == sentence
 
 
 # Proofs
