@@ -63,13 +63,17 @@ class Conversion:
         self._before = [
             (config, config._attn_implementation, getattr(config, "use_cache", None)) for config in configs.values()
         ]
-        for config, _, cached in self._before:
-            config._attn_implementation_internal = NAME
-            if cached is not None:
-                config.use_cache = False
         self._layers = [_Converted(layer, predictor, self._counter) for layer in found]
-        for layer in self._layers:
-            self._handles += layer.attach()
+        try:
+            for layer in self._layers:
+                self._handles += layer.attach()
+            for config, _, cached in self._before:
+                config._attn_implementation_internal = NAME
+                if cached is not None:
+                    config.use_cache = False
+        except BaseException:
+            self.restore()
+            raise
 
     def report(self) -> Report:
         """What was computed and left out since the conversion, or since `clear`."""
@@ -89,8 +93,9 @@ class Conversion:
         """Put the model back as it was; a second call does nothing."""
         for handle in self._handles:
             handle.remove()
-        for layer in self._layers if self._handles else []:
-            delattr(layer.layer.attention, _MARK)
+        for layer in self._layers:
+            if getattr(layer.layer.attention, _MARK, None) is layer:
+                delattr(layer.layer.attention, _MARK)
         for config, implementation, cached in self._before:
             config._attn_implementation_internal = implementation
             if cached is not None:

@@ -40,18 +40,17 @@ class Weights:
 
     def __init__(self, projection: Projection) -> None:
         self._projection = projection
-        self._seen: object = None
+        self._seen: Tensor | None = None
 
     def read(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """W int64 within int8, its scale, and the real-valued bias or none."""
-        held = self._projection.module.weight
-        state = (id(held), 0 if held.is_inference() else held._version, held.device)
-        if state != self._seen:
-            weight, bias = self._projection.read()
+        weight, bias = self._projection.read()
+        # Versions do not tell of what is written through `.data`: the content itself does.
+        seen = self._seen
+        if seen is None or seen.device != weight.device or not torch.equal(seen, weight):
             largest = weight.double().abs().max()
             self._found = quantised(weight, largest), step(largest)
-            self._seen = state
-        bias = self._projection.read()[1]
+            self._seen = weight.detach().clone()
         return *self._found, bias
 
 

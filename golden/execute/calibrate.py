@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import require
-from config.execute import FRACTION_BITS, GAIN_BITS, GELU_TABLES, LARGEST_PROBABILITY, NORMAL_BITS, STREAM_BITS
+from config.execute import (
+    EPS_BITS,
+    FRACTION_BITS,
+    GAIN_BITS,
+    GELU_TABLES,
+    LARGEST_PROBABILITY,
+    NORMAL_BITS,
+    STREAM_BITS,
+)
 from config.formats import OPERAND_BITS
 from config.requantise import MAX_SHIFT, MIN_SHIFT
 from golden.arith.quantise import LARGEST_CODE, round_half_up
@@ -32,7 +40,7 @@ from golden.models.transformer import Architecture, LayerWeights
 
 Floats = NDArray[np.float64]
 LARGEST_BIAS = 1 << 30
-LARGEST_EPS = 1 << 60
+LARGEST_EPS = (1 << EPS_BITS) - 1
 LARGEST_SUM = (1 << (STREAM_BITS - 1)) - 1
 CHANNELS = ("x", "norm1", "norm2", "hidden", "active")
 """Tensors with a range for each channel."""
@@ -252,6 +260,6 @@ def _norm(gain: Floats, offset: Floats, y_scale: Floats, eps: float, x_scale: Fl
         gain=np.clip(round_half_up(gains * 2.0**shift), -LARGEST_SUM, LARGEST_SUM),
         offset=round_half_up(offsets * 2.0**shift),
         shift=shift,
-        # Beyond the limit the row is flat: all of its values are 0.
+        # Beyond what the hardware holds: a layer whose sums hardly vary in their own units.
         eps=round(min(len(gain) ** 2 * eps / float(x_scale.max()) ** 2, LARGEST_EPS)),
     )

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from config.array import number_system
 from config.errors import require
 from config.formats import IntegerFormat
-from config.requantise import MAX_SHIFT, MIN_SHIFT, MUL_BITS, OUTPUT_BITS, Multiplier
+from config.requantise import Multiplier
+from golden.arith.quantise import LARGEST_CODE
 from golden.arith.requantise import requantise
+from golden.execute.scales import multipliers
 from golden.models.minilm import HEAD_WIDTH, HeadInputs
 from golden.speculate import array
 
 Int64 = NDArray[np.int64]
 Dot = Callable[[str, NDArray[Any], NDArray[Any]], Int64]
-
-LARGEST_OUTPUT = 2 ** (OUTPUT_BITS - 1) - 1
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,8 @@ def calibrate(acc: Int64) -> Multiplier:
     bits in mul is taken. Accumulators that are all zero are calibrated as if the largest were 1. Each system gets
     its own setting, as systems that round towards zero have smaller accumulators and would lose range otherwise.
     """
-    largest = max(int(np.abs(acc).max()), 1)
-    shift = MAX_SHIFT
-    while (mul := _rounded_ratio(LARGEST_OUTPUT << shift, largest)) >= 1 << MUL_BITS and shift > MIN_SHIFT:
-        shift -= 1
-    return Multiplier(mul, shift)
-
-
-def _rounded_ratio(numerator: int, denominator: int) -> int:
-    """numerator / denominator of positive integers, rounded half up, at any size."""
-    return (2 * numerator + denominator) // (2 * denominator)
+    scale = multipliers(LARGEST_CODE / max(int(np.abs(acc).max()), 1))
+    return Multiplier(int(scale.mul), int(scale.shift))
 
 
 def predict(system: str, head: HeadInputs, dot: Dot = golden_dot) -> Prediction:

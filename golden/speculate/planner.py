@@ -63,7 +63,9 @@ def head_scales(x: Array, weights: Weights, system: NumberSystem, score_bits: in
     )
     # What is coded at run time by a system that codes one operand only is Q̂.
     scores = dot(q, k, system) if system.x == system.w else dot(k, q, system)
-    shifts = [_shift(int(value), score_bits) for value in _largest(scores)]
+    # A negative score fits one further than a positive one.
+    folded = namespace(scores).where(scores < 0, ~scores, scores)
+    shifts = [max(0, int(value).bit_length() - (score_bits - 1)) for value in _largest(folded)]
     return tuple(HeadSettings(*fields) for fields in zip(q_scales, k_scales, shifts, strict=True))
 
 
@@ -79,10 +81,6 @@ def _largest(values: Array) -> NDArray[np.int64]:
     xp = namespace(values)
     heads = xp.reshape(xp.moveaxis(xp.abs(values), -3, 0), (values.shape[-3], -1))
     return np.asarray(to_numpy(xp.max(heads, axis=1)))
-
-
-def _shift(largest: int, bits: int) -> int:
-    return max(0, largest.bit_length() - (bits - 1))
 
 
 Predict = Callable[..., Plan]

@@ -47,6 +47,23 @@ def example(family: str, left: bool = False, seed: int = 0) -> Example:
     return Example(model, {"input_ids": ids, "attention_mask": real.long()}, real)
 
 
+def assert_causal(made: Example) -> None:
+    """A later token never changes an earlier output, and does change its own."""
+    ids = made.inputs["input_ids"]
+    made.inputs["attention_mask"] = torch.ones_like(ids)
+    before = made()
+    for first in (1, 13):
+        after = made(input_ids=torch.cat([ids[:, :first], ids[:, first:].flip(1)], dim=1))
+        assert torch.equal(after[:, :first], before[:, :first])
+        assert not torch.equal(after[:, first:], before[:, first:])
+
+
+def state(model: Any) -> tuple[Any, ...]:
+    """What a conversion may change."""
+    hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks), sorted(vars(m))) for m in model.modules()]
+    return hooks, model.config._attn_implementation, getattr(model.config, "use_cache", None)
+
+
 def _louder(model: Any) -> Any:
     """With biases, and attention that is not flat, as it is when weights are drawn small."""
     for name, weights in model.named_parameters():
