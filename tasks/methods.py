@@ -18,9 +18,10 @@ from golden.speculate import fact, lapa, sanger, spls
 from golden.speculate.operands import allowed
 from golden.speculate.plan import Plan, Planner
 from golden.speculate.spatten import Spatten
+from golden.speculate.work import Sizes, Work
 from tasks.encoder import Encoder
 from tasks.prepared import Prepared
-from tasks.work import Sizes, Work, left, sizes
+from tasks.work import sizes
 
 Setting = dict[str, float]
 Axis = tuple[Setting, ...]
@@ -204,17 +205,15 @@ def encoder(model: Prepared, method: Method, setting: Setting, tally: Tally) -> 
 
 def _run(model: Prepared, method: Method, setting: Setting, tally: Tally, x: Array) -> Array:
     size = sizes(x.shape[1], model.width, model.hidden, model.model.shape)
-    session = method.start(model, setting, size)
+    session, whole = method.start(model, setting, size), size.times(len(x))
     attend = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
     def counted(number: int, keys: Array) -> Planner:
         def plan(*given: Array) -> Plan:
             found = session.plan(number, keys)
             made = found if isinstance(found, Plan) else found(*given)
-            tally.left += left(made, size, session.prediction, after_qk=session.after_qk)
-            dense = size.dense
-            for _ in range(len(x)):
-                tally.dense += dense
+            tally.left += whole.left(made.counts, len(x) * session.prediction, after_qk=session.after_qk)
+            tally.dense += whole.dense
             return made
 
         return plan

@@ -9,11 +9,12 @@ import torch
 
 from golden.models import integer, language
 from golden.speculate.plan import all_critical
-from tasks import methods, retrieval, vision
+from golden.speculate.work import Work
+from tasks import retrieval, vision
 from tasks.corpora import CORPORA, pairs
 from tasks.methods import METHODS, Tally, encoder
 from tasks.prepared import prepared
-from tasks.work import Work, shares, sizes
+from tasks.work import shares, sizes
 
 LOSING = {"spls": (3, 3, 4), "lapa": (3, 3), "fact": (6,), "sanger": (6,), "spatten": (3, 3)}
 
@@ -102,10 +103,10 @@ def test_work_is_counted_by_hand():
     mask = np.ones((1, 2, 5, 5), dtype=bool)
     mask[0, 1] = False
     mask[0, 1, 2, 3] = True
-    left = methods.left(all_critical(mask), size, 7)
+    counts = all_critical(mask).counts
+    left = size.left(counts, 7)
     assert left == Work(6 * 32, 6 * 32, 6 * 32, 2 * 26 * 4, 5 * 64, 2 * 5 * 8 * 16, 7)
-    exact = methods.left(all_critical(mask), size, 7, after_qk=True)
-    assert exact == replace(left, q=5 * 64, k=5 * 64)
+    assert size.left(counts, 7, after_qk=True) == replace(left, q=5 * 64, k=5 * 64)
     assert sizes(5, 8, 16, integer.Architecture(2, "pre", True, 1e-5)).pairs == 15
 
 
