@@ -185,7 +185,7 @@ def train_language(recipe: Recipe, folder: Path, progress: Progress = silent, ke
     ids = text.stream(corpora.CORPORA, "train", coder)
     parameters = start(language.SHAPES, recipe.seed)
     course = fit(parameters, language_losses(ids, recipe), recipe, progress, kept)
-    packed, stored = _stored(parameters)
+    packed, stored = as_stored(parameters)
     contents = {"safetensors": packed, "tokenizer.json": coder.to_str().encode()}
     record = _record("language", recipe, course) | {"training_tokens": len(ids)}
     checkpoint.write(language.NAME, contents, record | _language_scores(stored, coder, ids), folder)
@@ -195,7 +195,7 @@ def train_vision(recipe: Recipe, folder: Path, progress: Progress = silent, kept
     """Weights, and the accuracy of each data set."""
     parameters = start(vision.SHAPES, recipe.seed)
     course = fit(parameters, vision_losses(recipe), recipe, progress, kept)
-    packed, stored = _stored(parameters)
+    packed, stored = as_stored(parameters)
     record = _record("vision", recipe, course)
     checkpoint.write(vision.NAME, {"safetensors": packed}, record | _vision_scores(stored), folder)
 
@@ -254,7 +254,7 @@ def _vision_scores(stored: Parameters) -> checkpoint.Record:
     return {"scores": scores, "check": checks}
 
 
-def _stored(parameters: Parameters) -> tuple[bytes, Parameters]:
+def as_stored(parameters: Parameters) -> tuple[bytes, Parameters]:
     """The weights as a file, and as they are read back from it."""
     packed = checkpoint.pack({name: each.detach().numpy() for name, each in parameters.items()})
     return packed, _unpacked(packed)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measurements as jobs: a benchmark with a method at a setting, kept by everything that it depends on."""
+
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+from golden.models import checkpoint, minilm
+from jobs.runner import Job
+from jobs.sources import fingerprint
+from jobs.store import Store, Value
+from tasks import corpora
+from tasks.benchmarks import Benchmark, benchmark, dense, measure
+from tasks.methods import METHODS, Tally, encoder
+from tasks.prepared import Setting, prepared
+from tasks.work import shares
+
+FLOAT = "float"
+"""The method that is the model in floating point."""
+Limits = dict[str, int]
+"""The most items of a benchmark of each task: pairs, windows, images."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """benchmark: a name. method: one of `METHODS`, or `FLOAT`. part: of the data. limit: at most so many items."""
+
+    benchmark: str
+    method: str
+    setting: Setting
+    limit: int
+    part: str = "test"
+
+    @property
+    def key(self) -> str:
+        """Everything that the result depends on."""
+        return f"{version()} {json.dumps(asdict(self), sort_keys=True)}"
+
+    def job(self) -> Job:
+        """The measurement, to be run."""
+        return Job(self.key, measured, (self,))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of a request. left: shares of the dense work, see `tasks.work.shares`; empty for floating point."""
+
+    benchmark: str
+    method: str
+    setting: Setting
+    score: float
+    left: dict[str, float]
+
+    @property
+    def which(self) -> Benchmark:
+        """What was measured."""
+        return benchmark(self.benchmark)
+
+
+def evaluate(request: Request) -> Result:
+    """Measure it, here and now."""
+    which = benchmark(request.benchmark)
+    if request.method == FLOAT:
+        score = measure(which, dense(which), part=request.part, limit=request.limit)
+        return Result(request.benchmark, FLOAT, {}, score, {})
+    chosen, tally = METHODS[request.method], Tally()
+    run = encoder(prepared(which.task, chosen.weights), chosen, request.setting, tally)
+    score = measure(which, run, part=request.part, limit=request.limit)
+    return Result(request.benchmark, request.method, request.setting, score, shares(tally.left, tally.dense))
+
+
+def measured(request: Request) -> Value:
+    """`evaluate` in a worker, which has one thread."""
+    one_thread()
+    return asdict(evaluate(request))
+
+
+def one_thread() -> None:
+    """Workers are as many as there are cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def known(store: Store, request: Request) -> Result | None:
+    """What was measured before."""
+    value = store.find(request.key)
+    return Result(**value) if value else None
+
+
+@cache
+def version() -> str:
+    """Of all that a measurement depends on: sources, models, data."""
+    data = sorted(checkpoint.FOLDER.iterdir())
+    packages: dict[str, Any] = {
+        **corpora.versions(),
+        minilm.PACKAGE: importlib.metadata.version(minilm.DISTRIBUTION.split("==")[0]),
+    }
+    return fingerprint("tasks.measure", *(f"{name} {each}" for name, each in sorted(packages.items())), data=data)
