@@ -29,7 +29,7 @@ from golden.models.transformer import LayerWeights
 from golden.speculate.plan import Plan
 from tasks import corpora, language, vision
 from tasks.encoder import Progress, silent
-from tasks.prepared import BUILD, MODELS, Prepared, Setting, fine_tuned, prepare_sparse, weights_of
+from tasks.prepared import BUILD, MODELS, Prepared, Setting, fine_tuned_name, prepare_sparse, weights_of
 from tasks.train import UNFINISHED, Loss, Parameters, Recipe, as_stored, fit
 
 VARIANT = "spls"
@@ -210,7 +210,7 @@ def finetune(task: str, recipe: Recipe, folder: Path, progress: Progress = silen
         "versions": corpora.versions(),
         "losses": " ".join(f"{np.mean(course[at : at + REFRESH]):.3f}" for at in range(0, len(course), REFRESH)),
     }
-    checkpoint.write(fine_tuned(task, VARIANT), {"safetensors": packed}, record, folder)
+    checkpoint.write(fine_tuned_name(task, VARIANT), {"safetensors": packed}, record, folder)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -225,7 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:
-        kept = UNFINISHED / f"{fine_tuned(given.task, VARIANT)}.pt"
+        kept = UNFINISHED / f"{fine_tuned_name(given.task, VARIANT)}.pt"
         with tqdm(total=recipe.steps, unit="step", mininterval=2) as bar:
             finetune(given.task, recipe, given.folder, bar.update, kept)
         kept.unlink(missing_ok=True)

@@ -129,7 +129,7 @@ def prepared(task: str, variant: str = SHIPPED) -> Prepared:
     weights, shape = weights_of(task, variant)
     if variant == SHIPPED:
         return prepare(task, weights, shape)
-    return prepare_sparse(task, weights, shape, checkpoint.read(fine_tuned(task, variant))[1]["setting"])
+    return prepare_sparse(task, weights, shape, fine_tuned(task, variant)[1]["setting"])
 
 
 def prepare_sparse(
@@ -154,9 +154,14 @@ def prepare(
         return Prepared(model, layers, _inputs(model, layers, given, choose))
 
 
-def fine_tuned(task: str, variant: str) -> str:
-    """The name of the checkpoint."""
+def fine_tuned_name(task: str, variant: str) -> str:
+    """Of the checkpoint."""
     return f"{MODELS[task]}-{variant}"
+
+
+def fine_tuned(task: str, variant: str) -> tuple[dict[str, bytes], checkpoint.Record]:
+    """The checkpoint's contents and record. Raises Refusal if it is missing or damaged."""
+    return checkpoint.read(fine_tuned_name(task, variant), command=f"python -m tasks.finetune {task}")
 
 
 def weights_of(task: str, variant: str = SHIPPED) -> tuple[list[transformer.LayerWeights], transformer.Architecture]:
@@ -164,7 +169,7 @@ def weights_of(task: str, variant: str = SHIPPED) -> tuple[list[transformer.Laye
     found, shape = _shipped(task)
     if variant == SHIPPED:
         return found, shape
-    contents, _ = checkpoint.read(fine_tuned(task, variant))
+    contents, _ = fine_tuned(task, variant)
     return list(checkpoint.layers(checkpoint.unpack(contents["safetensors"]))), shape
 
 
