@@ -88,7 +88,7 @@ def markdown(rows: Sequence[Row], *, full: bool, limits: Limits) -> str:
     )
     lines = ["# What the predictors do to real models", "", how, "", "![work left](eval.png)", "", "## Means", ""]
     lines += _means(rows)
-    lines += ["", "## Benchmarks", "", *_table(rows), "", "## Where the work is left", ""]
+    lines += ["", "## Benchmarks", "", *_table(rows), "", *_retrieval(rows), "", "## Where the work is left", ""]
     for row in rows[1:]:
         lines += [f"### {row.title}", "", *_breakdown(row), ""]
     return "\n".join(lines)
@@ -120,6 +120,23 @@ def _table(rows: Sequence[Row]) -> list[str]:
             result = row.results[number]
             cells.append(f"{_score(which, result.score)} · {100 * result.left['total']:.0f} %" if result else "none")
         lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _retrieval(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "Retrieval, mean over its corpora; cosine to the embeddings of the model in floating point.",
+        "",
+        "| method | top-1 | MRR | cosine |",
+        "|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        found = [each for each in row.counted if each.which.task == "retrieval"]
+        top1, mrr, cosine = (
+            float(np.mean(each))
+            for each in zip(*((r.score, r.more["mrr"], r.more["cosine"]) for r in found), strict=True)
+        )
+        lines.append(f"| {row.title} | {100 * top1:.1f} % | {mrr:.3f} | {cosine:.3f} |")
     return lines
 
 

@@ -3,7 +3,7 @@
 
 import importlib.metadata
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
@@ -45,13 +45,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """Of a request. left: shares of the dense work, see `tasks.work.shares`; empty for floating point."""
+    """Of a request. score: in the benchmark's metric. left: shares of the dense work, see `tasks.work.shares`; empty
+    for floating point. more: other figures by name, see `tasks.benchmarks.measure`."""
 
     benchmark: str
     method: str
     setting: Setting
     score: float
     left: dict[str, float]
+    more: dict[str, float] = field(default_factory=dict)
 
     @property
     def which(self) -> Benchmark:
@@ -63,12 +65,16 @@ def evaluate(request: Request) -> Result:
     """Measure it, here and now."""
     which = benchmark(request.benchmark)
     if request.method == FLOAT:
-        score = measure(which, dense(which), part=request.part, limit=request.limit)
-        return Result(request.benchmark, FLOAT, {}, score, {})
+        return _result(request, {}, measure(which, dense(which), part=request.part, limit=request.limit))
     chosen, tally = METHODS[request.method], Tally()
     run = encoder(prepared(which.task, chosen.weights), chosen, request.setting, tally)
-    score = measure(which, run, part=request.part, limit=request.limit)
-    return Result(request.benchmark, request.method, request.setting, score, shares(tally.left, tally.dense))
+    scores = measure(which, run, part=request.part, limit=request.limit)
+    return _result(request, shares(tally.left, tally.dense), scores)
+
+
+def _result(request: Request, left: dict[str, float], scores: dict[str, float]) -> Result:
+    score = scores.pop(benchmark(request.benchmark).metric)
+    return Result(request.benchmark, request.method, request.setting, score, left, scores)
 
 
 def measured(request: Request) -> Value:

@@ -26,7 +26,8 @@ def made_up(name, method, setting, *, loss=0.004):
     which = benchmark(name)
     loss = {FLOAT: 0, "spatten": 0.02}.get(method, loss)
     score = 20 * (1 + loss) if which.lower_is_better else 0.8 * (1 - loss)
-    return Result(name, method, setting, score, {} if method == FLOAT else dict.fromkeys(PARTS, 0.5))
+    more = {"mrr": 0.9, "cosine": 0.987} if which.task == "retrieval" else {}
+    return Result(name, method, setting, score, {} if method == FLOAT else dict.fromkeys(PARTS, 0.5), more)
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def test_the_short_form_takes_the_settings_of_the_file(output, asked, capsys):
     assert all(each.setting.items() >= METHODS[each.method].rungs[0].items() for each in asked if each.method != FLOAT)
     page = (output / "eval.md").read_text()
     assert "A short form" in page
+    assert "| LAPA | 79.7 % | 0.900 | 0.987 |" in page
     for which in BENCHMARKS:
         assert f"| {which.name} | {which.metric} | " in page
     assert (output / "eval.png").stat().st_size > 5000
