@@ -138,7 +138,7 @@ NEVER = 2.0
 _SPLS = (
     {"s": 0, "f": NEVER, "k": 1.0, "k_similarity": 0.12},
     *_axes(s=(0, 64, 96, 128), f=(NEVER,), k=(0.5, 0.35, 0.2), k_similarity=(0.12,)),
-    *_axes(s=(48, 80, 112, 144, 192, 256), f=(0.5, 0.01), k=(0.5, 0.2), k_similarity=(0.12,)),
+    *_axes(s=(48, 80, 96, 128, 192, 256), f=(0.5, 0.01), k=(0.35, 0.2), k_similarity=(0.12,)),
 )
 METHODS = {
     "dense": Method("dense int8", ({},), _dense),

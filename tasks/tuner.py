@@ -3,9 +3,10 @@
 
     layer × rung ─► how far the answers move, what is left ─► frontier of settings ─► bisection by measured loss
 
-Each rung of a method is tried in one layer at a time, all others dense. What layers do to the answers is taken to add
-up, which gives, for every price of a moved answer, the rung of each layer: a line of settings from mild to strict. That
-sums do not quite add up is no matter: what is chosen from the line is measured, whole, on the benchmarks.
+Each rung of a method is tried in one layer at a time, all others dense, or as the model was trained to be run. How far
+the answers move from those of the shipped model is taken to add up over layers, which gives, for every price of a moved
+answer, the rung of each layer: a line of settings from mild to strict. That it does not quite add up is no matter: what
+is chosen from the line is measured, whole, on the benchmarks.
 """
 
 from collections.abc import Generator, Sequence
@@ -19,7 +20,7 @@ from jobs.store import Value
 from tasks.benchmarks import BENCHMARKS, Benchmark
 from tasks.measure import FLOAT, Limits, Request, Result, one_thread, version
 from tasks.methods import METHODS, Tally, encoder
-from tasks.prepared import Setting, batch, prepared, weights_of
+from tasks.prepared import SHIPPED, Setting, batch, fine_tuned, of_layer, prepared, weights_of
 
 ALLOWED = 0.01
 """Mean relative loss to the model in floating point over a task's benchmarks."""
@@ -55,18 +56,28 @@ def tried(task: str, method: str, layer: int | None) -> Value:
     one_thread()
     chosen = METHODS[method]
     model = prepared(task, chosen.weights)
-    layers = len(model.layers)
+    others = _others(task, method)
     x, attend = batch(task).x, batch(task).attend
     some = slice(None, None, max(1, len(x) // SEQUENCES[task]))
     x, attend = x[some], attend[some]
-    dense = encoder(model, METHODS["dense"], {}, Tally())(x, attend)
+    dense = encoder(prepared(task), METHODS["dense"], {}, Tally())(x, attend)
     found = []
     for rung in chosen.rungs:
         tally = Tally()
-        rungs = [rung] if layer is None else [rung if n == layer else chosen.rungs[0] for n in range(layers)]
+        rungs = [rung] if layer is None else [rung if n == layer else other for n, other in enumerate(others)]
         y = encoder(model, chosen, chosen.setting(rungs), tally)(x, attend)
         found.append(asdict(Trial(distance(task, y, dense), tally.left.total / tally.dense.total)))
     return {"trials": found}
+
+
+def _others(task: str, method: str) -> list[Setting]:
+    """The rungs of the layers that nothing is tried in: the mildest; or in a model that was trained for a setting,
+    those that it was trained for."""
+    chosen, layers = METHODS[method], len(weights_of(task)[0])
+    if chosen.weights == SHIPPED:
+        return [chosen.rungs[0]] * layers
+    setting = fine_tuned(task, chosen.weights)[1]["setting"]
+    return [{name: of_layer(setting, layer)[name] for name in chosen.rungs[0]} for layer in range(layers)]
 
 
 def distance(task: str, y: Any, dense: Any) -> float:

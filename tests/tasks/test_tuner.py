@@ -10,7 +10,7 @@ import torch
 
 from jobs.runner import follow
 from jobs.store import Store
-from tasks import measure, tuner
+from tasks import measure, prepared, tuner
 from tasks.benchmarks import benchmark
 from tasks.measure import FLOAT, Request, Result, known
 from tasks.methods import METHODS
@@ -133,3 +133,11 @@ def test_trying_a_rung_in_one_layer_moves_the_answers_and_saves_its_work():
 
 def test_benchmarks_of_a_task():
     assert [len(of_task(task)) for task in LIMITS] == [10, 10, 6]
+
+
+def test_layers_of_a_trained_model_are_tried_among_others_as_it_was_trained():
+    setting = prepared.fine_tuned("vision", "spls")[1]["setting"]
+    others = tuner._others("vision", "spls-trained")
+    assert [each["s"] for each in others] == setting["s"]
+    assert METHODS["spls-trained"].setting(others) == {**setting, "k": [0.35] * 4, "k_similarity": [0.12] * 4}
+    assert tuner._others("vision", "spls") == [METHODS["spls"].rungs[0]] * 4
