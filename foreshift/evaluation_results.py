@@ -103,7 +103,7 @@ def _means(rows: Sequence[Row]) -> list[str]:
         "|---|---|" + "---:|" * (len(PARTS) + 3),
     ]
     for row in rows:
-        for task, title in {**TASKS, None: "all 26"}.items():
+        for task, title in (*TASKS.items(), (None, "all 26")):
             shares = " | ".join(f"{100 * row.mean(part, task):.1f} %" for part in PARTS)
             adds, loss = 100 * row.mean("prediction", task), 100 * row.loss(task)
             lines.append(f"| {row.title} | {title} | {shares} | {adds:.1f} % | {loss:.2f} % | {row.good(task)} |")
