@@ -29,13 +29,13 @@ from golden.models.transformer import LayerWeights
 from golden.speculate.plan import Plan
 from tasks import corpora, language, vision
 from tasks.encoder import Progress, silent
-from tasks.prepared import BUILD, MODELS, Prepared, Setting, fine_tuned_name, prepare_sparse, weights_of
+from tasks.prepared import BUILD, MODELS, SHORTEST, Prepared, Setting, fine_tuned_name, prepare_sparse, weights_of
 from tasks.train import UNFINISHED, Loss, Parameters, Recipe, as_stored, fit
 
 VARIANT = "spls"
 REFRESH = 100
 """Steps between two looks at the ranges of all tensors, from which the predictor's scales follow."""
-LENGTHS = (128, 128, 128, 64, 32, 16)
+LENGTHS = (128, 128, 128, 64, 64, 24)
 """Of the texts that MiniLM is trained on, one of these for each batch."""
 Given = tuple[Array, Array | None]
 """Layer 0's input [B, T, D], and labels if there are any."""
@@ -133,7 +133,7 @@ ONE, NONE = 0.01, 2.0
 """One head's word is enough for an FFN to be copied; or no number of them."""
 FAMILIES = {
     "retrieval": Family(
-        Recipe(steps=500, batch=16, rate=4e-4, warm=30, decay=0.0),
+        Recipe(steps=450, batch=16, rate=5e-4, warm=30, decay=0.0),
         _setting([96] * 6, [ONE] * 6),
         texts,
         embedding_loss,
@@ -168,7 +168,8 @@ def losses(task: str, recipe: Recipe) -> Callable[[], Loss]:
             found = prepare_sparse(task, [each.map(torch.detach) for each in layers], shape, family.setting)
         with torch.no_grad():
             exact = _outputs(x, shipped, shape, None)
-        return family.loss(_outputs(x, layers, shape, found.choose(family.setting)), exact, labels)
+        choose = found.choose(family.setting) if x.shape[1] >= SHORTEST else None
+        return family.loss(_outputs(x, layers, shape, choose), exact, labels)
 
     def following() -> Loss:
         nonlocal drawn

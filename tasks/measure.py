@@ -14,7 +14,7 @@ from jobs.store import Store, Value
 from tasks import corpora
 from tasks.benchmarks import Benchmark, benchmark, dense, measure
 from tasks.methods import METHODS, Tally, encoder
-from tasks.prepared import Setting, prepared
+from tasks.prepared import MODELS, SHIPPED, Setting, fine_tuned_name, prepared
 from tasks.work import shares
 
 FLOAT = "float"
@@ -36,7 +36,8 @@ class Request:
     @property
     def key(self) -> str:
         """Everything that the result depends on."""
-        return f"{version()} {json.dumps(asdict(self), sort_keys=True)}"
+        weights = SHIPPED if self.method == FLOAT else METHODS[self.method].weights
+        return f"{version(benchmark(self.benchmark).task, weights)} {json.dumps(asdict(self), sort_keys=True)}"
 
     def job(self) -> Job:
         """The measurement, to be run."""
@@ -97,9 +98,10 @@ def known(store: Store, request: Request) -> Result | None:
 
 
 @cache
-def version() -> str:
-    """Of all that a measurement depends on: sources, models, data."""
-    data = sorted(checkpoint.FOLDER.iterdir())
+def version(task: str, weights: str) -> str:
+    """Of all that a measurement of a task depends on, with a model of those weights: sources, weights, data."""
+    names = {MODELS[task], MODELS[task] if weights == SHIPPED else fine_tuned_name(task, weights)}
+    data = [each for each in checkpoint.FOLDER.iterdir() if each.name.partition(".")[0] in names]
     packages: dict[str, Any] = {
         **corpora.versions(),
         minilm.PACKAGE: importlib.metadata.version(minilm.DISTRIBUTION.split("==")[0]),

@@ -20,7 +20,7 @@ from golden.speculate.plan import Plan, Planner
 from golden.speculate.spatten import Spatten
 from golden.speculate.work import Sizes, Work
 from tasks.encoder import Encoder
-from tasks.prepared import BUILD, SHIPPED, Prepared, Setting, keys, of_layer
+from tasks.prepared import BUILD, SHIPPED, SHORTEST, Prepared, Setting, keys, of_layer
 from tasks.work import sizes
 
 CHUNK = 4
@@ -189,7 +189,9 @@ def encoder(model: Prepared, method: Method, setting: Setting, tally: Tally) -> 
 
 def _run(model: Prepared, method: Method, setting: Setting, tally: Tally, x: Array) -> Array:
     size = sizes(x.shape[1], model.width, model.hidden, model.model.shape)
-    session, whole = method.start(model, setting, size), size.times(len(x))
+    # Nobody would predict for a handful of tokens: it costs more than it saves.
+    used = method if x.shape[1] >= SHORTEST else METHODS["dense"]
+    session, whole = used.start(model, setting, size), size.times(len(x))
     attend = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
     def counted(number: int, keys: Array) -> Planner:

@@ -35,6 +35,9 @@ Setting = dict[str, Any]
 unit is built."""
 BUILD = "build"
 SCORE_BITS = 8
+SHORTEST = 48
+"""Shorter sequences are run densely, whatever the method: on a handful of tokens a prediction costs more than it saves
+(`foreshift cycles` says from which length on it pays), and rows with one or two keys are hardly told apart."""
 SHIPPED = "shipped"
 """The weights as they come; or the name of what a model was fine-tuned for: "spls"."""
 MODELS = {"retrieval": "minilm", "language": language_model.NAME, "vision": vision_model.NAME}

@@ -128,7 +128,8 @@ def tune(task: str, method: str, limits: Limits) -> Generator[list[Job], list[Va
     chosen = METHODS[method]
     layers: Sequence[int | None] = range(len(weights_of(task)[0])) if chosen.layered else [None]
     of_layers = yield [
-        Job(f"{version()} tried {task} {method} {layer}", tried, (task, method, layer)) for layer in layers
+        Job(f"{version(task, chosen.weights)} tried {task} {method} {layer}", tried, (task, method, layer))
+        for layer in layers
     ]
     trials = [[Trial(**each) for each in value["trials"]] for value in of_layers]
     line = [chosen.setting([chosen.rungs[n] for n in rungs]) for rungs in frontier(trials)]

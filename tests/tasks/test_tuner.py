@@ -108,7 +108,7 @@ def test_other_sources_are_measured_anew(made_up, tmp_path, monkeypatch):
     assert known(store, request).score == 0.8
     assert known(store, Request("vision/digits", FLOAT, {}, 8, "calibration")) is None
     assert known(store, Request("vision/digits", FLOAT, {}, 7)) is None
-    monkeypatch.setattr(measure, "version", lambda: "others")
+    monkeypatch.setattr(measure, "version", lambda task, weights: "others")
     assert known(store, request) is None
 
 
