@@ -28,7 +28,8 @@ from golden.models import language as language_model
 from golden.models.transformer import LayerWeights
 from golden.speculate.plan import Plan
 from tasks import corpora, language, vision
-from tasks.encoder import Progress, silent
+from tasks.benchmarks import BENCHMARKS, dense, measure
+from tasks.encoder import Progress, float_encoder, silent
 from tasks.prepared import BUILD, MODELS, SHORTEST, Prepared, Setting, fine_tuned_name, prepare_sparse, weights_of
 from tasks.train import UNFINISHED, Loss, Parameters, Recipe, as_stored, fit
 
@@ -153,8 +154,8 @@ FAMILIES = {
 }
 
 
-def losses(task: str, recipe: Recipe) -> Callable[[], Loss]:
-    """The next batch's loss, of parameters that are a model's layers."""
+def losses(task: str, recipe: Recipe, *, sparse: bool = True) -> Callable[[], Loss]:
+    """The next batch's loss, of parameters that are a model's layers. sparse: with the family's setting, else dense."""
     family, given = FAMILIES[task], FAMILIES[task].batches(recipe)
     weights, shape = weights_of(task)
     shipped = [each.map(lambda tensor: torch.as_tensor(tensor, dtype=torch.float32)) for each in weights]
@@ -164,11 +165,11 @@ def losses(task: str, recipe: Recipe) -> Callable[[], Loss]:
     def loss(parameters: Parameters, x: Array, labels: Array | None, fresh: bool) -> Array:
         nonlocal found
         layers = checkpoint.layers(parameters)
-        if fresh or found is None:
+        if sparse and (fresh or found is None):
             found = prepare_sparse(task, [each.map(torch.detach) for each in layers], shape, family.setting)
         with torch.no_grad():
             exact = _outputs(x, shipped, shape, None)
-        choose = found.choose(family.setting) if x.shape[1] >= SHORTEST else None
+        choose = found.choose(family.setting) if found and x.shape[1] >= SHORTEST else None
         return family.loss(_outputs(x, layers, shape, choose), exact, labels)
 
     def following() -> Loss:
@@ -195,23 +196,48 @@ def _outputs(
     return found
 
 
-def finetune(task: str, recipe: Recipe, folder: Path, progress: Progress = silent, kept: Path | None = None) -> None:
-    """Train, and write the checkpoint that `tasks.prepared` reads."""
+def finetune(
+    task: str,
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress = silent,
+    kept: Path | None = None,
+    *,
+    sparse: bool = True,
+) -> None:
+    """Train, and write the checkpoint that `tasks.prepared` reads. sparse: or dense: what training alone does."""
     parameters = {
         f"layer.{number}.{name}": torch.as_tensor(tensor, dtype=torch.float32).clone().requires_grad_()
         for number, layer in enumerate(weights_of(task)[0])
         for name, tensor in vars(layer).items()
     }
-    course = fit(parameters, losses(task, recipe), recipe, progress, kept)
+    course = fit(parameters, losses(task, recipe, sparse=sparse), recipe, progress, kept)
     packed, _ = as_stored(parameters)
     record = {
-        "command": f"python -m tasks.finetune {task}",
+        "command": f"python -m tasks.finetune {task}" + ("" if sparse else " --dense"),
         "recipe": asdict(recipe),
-        "setting": FAMILIES[task].setting,
+        "setting": FAMILIES[task].setting if sparse else {},
         "versions": corpora.versions(),
         "losses": " ".join(f"{np.mean(course[at : at + REFRESH]):.3f}" for at in range(0, len(course), REFRESH)),
     }
-    checkpoint.write(fine_tuned_name(task, VARIANT), {"safetensors": packed}, record, folder)
+    checkpoint.write(_name(task, sparse), {"safetensors": packed}, record, folder)
+
+
+def _name(task: str, sparse: bool) -> str:
+    return fine_tuned_name(task, VARIANT if sparse else "dense")
+
+
+def compare(task: str, folder: Path, sparse: bool) -> None:
+    """Print what each benchmark's score is, run densely in floating point, before and after."""
+    shape = weights_of(task)[1]
+    contents, _ = checkpoint.read(_name(task, sparse), folder)
+    run = float_encoder(checkpoint.layers(checkpoint.unpack(contents["safetensors"])), shape)
+    found = []
+    for which in (each for each in BENCHMARKS if each.task == task):
+        before, after = (measure(which, encoder)[which.metric] for encoder in (dense(which), run))
+        found.append(which.loss(after, before))
+        print(f"{which.name}, dense: {which.metric} {before:.4g} before, {after:.4g} after")
+    print(f"mean relative loss, dense: {100 * np.mean(found):.2f} %")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -219,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tasks.finetune", description="Fine-tune a model for SPLS.")
     parser.add_argument("task", choices=tuple(MODELS))
     parser.add_argument("--steps", type=int, help="fewer or more steps than the shipped weights were trained for")
+    parser.add_argument("--dense", action="store_true", help="the same training without a plan, to compare with")
     parser.add_argument("--folder", type=Path, default=checkpoint.FOLDER, help="where the checkpoint goes")
     given = parser.parse_args(arguments)
     recipe = FAMILIES[given.task].recipe
@@ -226,10 +253,11 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:
-        kept = UNFINISHED / f"{fine_tuned_name(given.task, VARIANT)}.pt"
+        kept = UNFINISHED / f"{_name(given.task, not given.dense)}.pt"
         with tqdm(total=recipe.steps, unit="step", mininterval=2) as bar:
-            finetune(given.task, recipe, given.folder, bar.update, kept)
+            finetune(given.task, recipe, given.folder, bar.update, kept, sparse=not given.dense)
         kept.unlink(missing_ok=True)
+        compare(given.task, given.folder, not given.dense)
     except Refusal as refusal:
         print(f"foreshift: {refusal}", file=sys.stderr)
         return 2

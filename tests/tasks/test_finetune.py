@@ -80,9 +80,27 @@ def test_the_model_in_training_is_planned_as_the_one_in_integers():
 
 
 @pytest.fixture
-def stored(tmp_path, monkeypatch):
-    """A vision model, fine-tuned for a moment."""
+def few(monkeypatch, tmp_path):
+    """Benchmarks of ten images."""
+    whole = finetune.measure
+    monkeypatch.setattr(finetune, "measure", lambda which, encoder: whole(which, encoder, limit=10))
     monkeypatch.setattr(finetune, "UNFINISHED", tmp_path)
+
+
+def test_the_same_training_without_a_plan(few, tmp_path, capsys):
+    assert finetune.main(["vision", "--steps", "2", "--dense", "--folder", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "vision-dense.json").read_text())
+    assert record["command"] == "python -m tasks.finetune vision --dense"
+    assert record["setting"] == {}
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 7
+    assert printed[0].startswith("vision/digits, dense: accuracy 1 before, ")
+    assert printed[-1].startswith("mean relative loss, dense: ")
+
+
+@pytest.fixture
+def stored(few, tmp_path, monkeypatch):
+    """A vision model, fine-tuned for a moment."""
     assert finetune.main(["vision", "--steps", "2", "--folder", str(tmp_path)]) == 0
     read = checkpoint.read
     monkeypatch.setattr(checkpoint, "read", lambda name, folder=tmp_path, command=None: read(name, folder, command))
