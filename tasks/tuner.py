@@ -24,7 +24,7 @@ from tasks.prepared import SHIPPED, Setting, batch, fine_tuned, of_layer, prepar
 
 ALLOWED = 0.01
 """Mean relative loss to the model in floating point over a task's benchmarks."""
-SEQUENCES = {"retrieval": 10, "language": 10, "vision": 32}
+SEQUENCES = {"retrieval": 6, "language": 10, "vision": 32}
 """On which rungs are tried."""
 STEPS = 24
 """Settings on a frontier, at most."""
