@@ -26,9 +26,9 @@ ALLOWED = 0.01
 """Mean relative loss to the model in floating point over a task's benchmarks."""
 SEQUENCES = {"retrieval": 6, "language": 10, "vision": 32}
 """On which rungs are tried."""
-STEPS = 24
+STEPS = 64
 """Settings on a frontier, at most."""
-PRICES = np.geomspace(1e-5, 1e4, 400)
+PRICES = np.geomspace(1e-5, 1e4, 2000)
 """Of the work that is left against how far the answers move."""
 
 
