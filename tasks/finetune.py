@@ -146,8 +146,8 @@ FAMILIES = {
         _answer_loss(lambda y: language.model().logits(y), 0.3),
     ),
     "vision": Family(
-        Recipe(steps=600, batch=64, rate=1e-3, warm=30, decay=0.0),
-        _setting([128, 192, 256, 256], [ONE] * 4),
+        Recipe(steps=700, batch=64, rate=1e-3, warm=30, decay=0.0),
+        _setting([64, 192, 256, 256], [NONE, ONE, ONE, ONE]),
         images,
         _answer_loss(lambda y: vision.model().logits(y), 2.0),
     ),
