@@ -139,7 +139,7 @@ class LayerNormUnit(wiring.Component):
 
     def _enter(self, m: Module, last_beat: Value) -> Value:
         """Beats into the store and, without what lies beyond the row, to the sums. Returns whether one is taken."""
-        sums, store, beat = self._sums, self._store, Signal.like(last_beat)
+        sums, store, beat = self._sums, self._store, Signal(last_beat.shape())
         accepted, at = Signal(), Signal(range(self.depth))
         end = Cat(self.width[: exact_log2(self._lanes)], Const(0, 1))
         keep = Signal(self._lanes, reset_less=True)
@@ -188,7 +188,7 @@ class LayerNormUnit(wiring.Component):
     def _leave(self, m: Module, row, known: Value, begins: Value, last_beat: Value, platform) -> Value:
         """Beats from the store through the lanes. Returns whether one is read."""
         lane_of, scaler_of, store = self._lane, self._scaler, self._store
-        busy, beat, at = Signal(), Signal.like(last_beat), Signal(range(self.depth))
+        busy, beat, at = Signal(), Signal(last_beat.shape()), Signal(range(self.depth))
         advance, issued, ready = Signal(), Signal(), Signal()
         m.d.comb += [issued.eq(advance & (busy | known)), begins.eq(issued & ~busy)]
         m.d.comb += [store.read.eq(issued), store.read_at.eq(at)]
