@@ -86,7 +86,7 @@ def softmax(config: SoftmaxConfig, rows: Sequence[SoftmaxRow], seed: int = 0) ->
         noise = rng.integers(-half, half, len(row.scores) + padding[1])
         scores = np.where(np.arange(len(noise)) < len(row.scores), np.pad(row.scores, padding), noise)
         last = np.arange(len(noise) // lanes) == len(noise) // lanes - 1
-        kept = pack(np.pad(row.kept, padding).reshape(-1, lanes), 1)
+        kept = pack(np.pad(row.kept, padding).reshape(-1, lanes).astype(np.int64), 1)
         beats += _beside(
             (pack(scores.reshape(-1, lanes), config.score_bits), lanes * config.score_bits), (kept, lanes), (last, 1)
         )
@@ -112,7 +112,7 @@ def layer_norm(config: LayerNormConfig, r: Int64, norm: Norm, y: Int64, seed: in
     """Rows of sums r [T, D] and what becomes of them, y [T, D]; beyond the end of a row there is anything, twice."""
     count, width = r.shape
     fields = {"width": width, "eps": norm.eps, "shift": norm.shift}
-    channel = (norm.gain & (1 << GAIN_BITS) - 1) | norm.offset << GAIN_BITS
+    channel = np.asarray((norm.gain & (1 << GAIN_BITS) - 1) | norm.offset << GAIN_BITS)
     within = np.ones_like(y)
     return Traffic(
         given={

@@ -5,8 +5,9 @@ docs/architecture.md."""
 import pytest
 
 from config import presets
+from config.execute import ROOT_BITS
 from golden.cycles.shapes import MODELS, ModelShape
-from hdl.execute.units import unit_of
+from hdl.execute.layer_norm import PARTS
 
 CASES = [
     pytest.param(preset, shape, id=f"{preset}-{shape.name}")
@@ -41,8 +42,7 @@ def test_results_are_taken_as_fast_as_they_come(preset: str, shape: ModelShape) 
 
 @pytest.mark.parametrize(("preset", "shape"), CASES)
 def test_rows_are_long_enough_for_a_beat_a_cycle(preset: str, shape: ModelShape) -> None:
-    config = presets.execution(preset)["layer_norm"]
-    assert shape.width / config.lanes >= unit_of(config).period
+    assert shape.width / presets.execution(preset)["layer_norm"].lanes >= ROOT_BITS // PARTS + 1
 
 
 @pytest.mark.parametrize("preset", ["minilm", "paper"])

@@ -21,6 +21,7 @@ from hdl.execute.units import unit_of
 from sim import dot, execution, minilm
 from sim.execution import SoftmaxRow, Traffic
 from sim.runner import SimulationError
+from tests.arith import simulate
 from tests.execute.test_layer_norm_unit import norm_of, rows_of
 from tests.planted import Planted
 
@@ -139,7 +140,9 @@ def test_verilog_is_golden(name: str) -> None:
     traffic = [(RANDOM[name](config, seed), flow) for seed, flow in enumerate(FLOWS)]
     traffic += [(each, flow) for each in REAL[name](config, *of_layer()) for flow in FLOWS]
     cycles = execution.run(config, traffic)
-    latency = unit_of(config).latency
+    unit = unit_of(config)
+    simulate.ports(unit)
+    latency = unit.latency
     for (each, flow), taken in zip(traffic[len(FLOWS) :], cycles[len(FLOWS) :], strict=True):
         beats = len(each.given["i"])
         assert taken >= beats + latency
