@@ -168,9 +168,8 @@ def residual(lanes: int, x: Int64, mul: Int64, shift: Int64, result: Int64, y: I
 def _beats(values: Int64, lanes: int, bits: int, seed: int | None = None) -> list[int]:
     """Rows [T, D] as beats; beyond the end of a row zeros or, with a seed, anything."""
     padding = -values.shape[1] % lanes
-    tail = np.zeros((len(values), padding), np.int64)
-    if seed is not None:
-        tail = np.random.default_rng(seed).integers(-(1 << bits - 1), 1 << bits - 1, tail.shape)
+    half = 0 if seed is None else 1 << (bits - 1)
+    tail = np.random.default_rng(seed).integers(-half, max(half, 1), (len(values), padding))
     return pack(np.concatenate([values, tail], axis=1).reshape(-1, lanes), bits)
 
 
