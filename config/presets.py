@@ -4,11 +4,12 @@
 from dataclasses import replace
 from typing import Any
 
-from config.array import SYSTEMS, ArrayConfig, number_system
+from config.array import SYSTEMS, ArrayConfig, number_system, signed_bits
 from config.errors import require
 from config.pe_arrays import PeArraysConfig
 from config.settings import build
 from config.speculate import METHODS, SpeculationConfig
+from config.units import GeluConfig, LayerNormConfig, ResidualConfig, SoftmaxConfig, UnitConfig
 
 _SHAPES = {
     # Formal proofs and smoke tests: small enough to be read as a waveform.
@@ -35,6 +36,13 @@ _PE_ARRAYS = {
     "minilm": PeArraysConfig(lines=16, lanes=32, memory_bytes=16),
     # 8192 products a cycle, likewise.
     "paper": PeArraysConfig(lines=64, lanes=64, rows=64, memory_bytes=128),
+}
+
+_LANES = {
+    # Of softmax; of LayerNorm and residual sums; of GELU. Why so many: docs/architecture.md.
+    "tiny": (4, 2, 2),
+    "minilm": (16, 8, 4),
+    "paper": (64, 32, 16),
 }
 
 PRESETS = tuple(_SHAPES)
@@ -66,6 +74,21 @@ def pe_arrays(preset: str) -> PeArraysConfig:
     """PE arrays of a preset. Raises `Refusal` for a name not in `PRESETS`."""
     _require_preset(preset)
     return _PE_ARRAYS[preset]
+
+
+def execution(preset: str) -> dict[str, UnitConfig]:
+    """Units beside the PE arrays of a preset, by name, for the layers that its speculation units are built for. Raises
+    `Refusal` for a name not in `PRESETS`."""
+    _require_preset(preset)
+    layer, (scores, values, operands) = _UNITS[preset], _LANES[preset]
+    # Exact for a head.
+    score_bits = signed_bits(layer.head_width * number_system("int8").product_magnitude)
+    return {
+        "softmax": SoftmaxConfig(scores, layer.tokens, score_bits),
+        "layer_norm": LayerNormConfig(values, layer.width),
+        "gelu": GeluConfig(operands),
+        "residual": ResidualConfig(values),
+    }
 
 
 def _require_preset(preset: str) -> None:

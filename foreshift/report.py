@@ -13,6 +13,7 @@ from foreshift.demo_results import staged
 PARTS = (
     ("Arrays: area, clock, energy", synthesis.OUTPUT, "arrays.md", "make synth"),
     ("Speculation units: area, memory, clock, cycles", synthesis.OUTPUT, "speculation.md", "make synth"),
+    ("Execution units: area, memory, clock", synthesis.OUTPUT, "execution.md", "make synth"),
     ("Prediction of a sentence's attention", demo.OUTPUT, "demo.md", "make demo"),
 )
 
@@ -42,7 +43,7 @@ def run(args: Namespace) -> None:
 
 def _synthesised() -> bool:
     """Is everything there that `foreshift synth` measures?"""
-    pages = ("arrays.md", "speculation.md", "speculation.json")
+    pages = ("arrays.md", "speculation.md", "speculation.json", "execution.md")
     return all((synthesis.OUTPUT / page).is_file() for page in pages) and synthesis.HEADS in _unit_figures()
 
 

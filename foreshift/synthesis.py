@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`foreshift synth`: area, clock, energy of the arrays; area, clock, cycles of the speculation units; their pages."""
+"""`foreshift synth`: area, clock, energy of the arrays; area, clock, cycles of the speculation units; area and clock of
+the units that compute a layer; their pages."""
 
 import json
 import sys
@@ -14,13 +15,15 @@ import numpy as np
 from config import presets
 from config.array import ArrayConfig
 from config.speculate import SYSTEM_OF, SpeculationConfig
+from config.units import UnitConfig
 from foreshift import cycles, demo
 from foreshift.demo_results import staged
 from golden.models import minilm
 from hdl.emit import verilog
+from hdl.execute.units import unit_of
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
-from synth import arrays, liberty, library, report, speculation, timing
+from synth import arrays, execution, liberty, library, report, speculation, timing
 from synth.stimulus import Integers
 
 WORK = Path("build/synth")
@@ -65,6 +68,23 @@ def _units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> li
         return [job.result() for job in jobs]
 
 
+def _execution_text(config: UnitConfig) -> str:
+    return str(verilog(unit_of(config), config.name))
+
+
+def _execution_units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> dict[str, execution.Unit]:
+    """The units that compute a layer, by name."""
+
+    def measure(config: UnitConfig, text: str) -> execution.Unit:
+        say(f"mapping the {execution.PRESET} {config.name}")
+        return execution.measure(execution.PRESET, config, lambda _: text, WORK, path, cells)
+
+    configs = presets.execution(execution.PRESET)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = {name: pool.submit(measure, configs[name], _execution_text(configs[name])) for name in execution.TITLES}
+        return {name: job.result() for name, job in jobs.items()}
+
+
 def run(args: Namespace) -> None:
     """Map, time and measure all arrays; print the table, write build/report."""
     started = time.monotonic()
@@ -100,13 +120,14 @@ def run(args: Namespace) -> None:
         "not included": "the memory of partial sums (given in bits), clock tree, wires",
     }
     units = _units(path, cells, say)
+    layer_units = _execution_units(path, cells, say)
     heads = cycles.measure(say)
     about_units = {
         "library": conditions["library"],
         "area": "of cells, every distinct module mapped once by hierarchy and counted as often as it occurs",
         "memories": "no cells: their bits are counted, and for the clock their ports are flip-flops",
-        "clock": "of the slowest path that ends in a sub-block, wherever it begins, or passes through the encoders; "
-        "nets between modules are not buffered for their load" + ("" if timing.available() else f". {timing.MISSING}"),
+        "clock": "of the slowest path that ends in a sub-block, wherever it begins, or passes through the encoders"
+        + _unbuffered(),
         "not included": "clock tree, wires",
     }
     with staged(OUTPUT) as folder:
@@ -115,11 +136,24 @@ def run(args: Namespace) -> None:
         (folder / "speculation.md").write_text(page, encoding="utf-8")
         unit_figures = speculation.as_json(units, about_units) | {HEADS: cycles.as_json(heads)}
         (folder / "speculation.json").write_text(json.dumps(unit_figures, indent=2) + "\n", encoding="utf-8")
+        about_layer = about_units | {"clock": "of the slowest path that ends in a sub-block" + _unbuffered()}
+        page = report.execution_markdown(layer_units, about_layer)
+        (folder / "execution.md").write_text(page, encoding="utf-8")
+        layer_figures = execution.as_json(layer_units, about_layer)
+        (folder / "execution.json").write_text(json.dumps(layer_figures, indent=2) + "\n", encoding="utf-8")
         report.plot(results, folder / "arrays.png")
         (folder / "arrays.md").write_text(report.markdown(results, conditions), encoding="utf-8")
         (folder / "arrays.json").write_text(arrays.as_json(results, conditions), encoding="utf-8")
     say(f"written to {OUTPUT}")
     if args.json:
-        print(json.dumps(json.loads(arrays.as_json(results, conditions)) | {"speculation": unit_figures}, indent=2))
+        figures = json.loads(arrays.as_json(results, conditions))
+        print(json.dumps(figures | {"speculation": unit_figures, "execution": layer_figures}, indent=2))
     else:
-        print(report.text(results), report.units_text(units), cycles.text(heads), sep="\n\n")
+        tables = report.text(results), report.units_text(units), report.execution_text(layer_units), cycles.text(heads)
+        print(*tables, sep="\n\n")
+
+
+def _unbuffered() -> str:
+    return "; nets between modules are not buffered for their load" + (
+        "" if timing.available() else f". {timing.MISSING}"
+    )

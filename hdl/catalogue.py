@@ -10,14 +10,16 @@ from amaranth.lib import data, wiring
 
 from config.array import ArrayConfig
 from config.formats import OPERAND_BITS, ROUNDINGS, HLogFormat, IntegerFormat, LeadingOneFormat
-from config.presets import arrays, speculation
+from config.presets import arrays, execution, speculation
 from config.speculate import SpeculationConfig
+from config.units import UnitConfig
 from hdl.arith.compress import SumTree
 from hdl.arith.hlog import HLogEncoder, HLogProduct
 from hdl.arith.integer import IntegerEncoder
 from hdl.arith.leading_one import LeadingOneEncoder
 from hdl.arith.requantise import Requantiser
 from hdl.arith.shift import ShiftProduct
+from hdl.execute.units import unit_of
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 
@@ -38,11 +40,12 @@ class Unit:
 
 
 def units(preset: str) -> list[Unit]:
-    """The units of a preset: number blocks, one dot-product unit per number system, one speculation unit per method.
-    Raises `Refusal` for an unknown preset."""
+    """The units of a preset: number blocks, what stands beside the PE arrays, one dot-product unit per number system,
+    one speculation unit per method. Raises `Refusal` for an unknown preset."""
     configs = arrays(preset)
     return [
         *_number_blocks(configs["hlog"]),
+        *(_execution_unit(config) for config in execution(preset).values()),
         *(_dot_unit(config) for config in configs.values()),
         *(_speculation_unit(config) for config in speculation(preset).values()),
     ]
@@ -50,6 +53,10 @@ def units(preset: str) -> list[Unit]:
 
 def _speculation_unit(config: SpeculationConfig) -> Unit:
     return Unit(config.name, lambda: SpeculationUnit(config), {"config": config})
+
+
+def _execution_unit(config: UnitConfig) -> Unit:
+    return Unit(config.name, lambda: unit_of(config), {"config": config})
 
 
 def _dot_unit(config: ArrayConfig) -> Unit:

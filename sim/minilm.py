@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of MiniLM as what a speculation unit is given, and one of its heads alone.
+"""Layers of MiniLM as what a speculation unit is given, and one of its heads alone; and as the integer model has them.
 
 token ids ─► golden encoder ─► X of a layer ─► int8, a scale per head ─► Layer
+          └► golden integer model ─► every tensor of a layer
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,15 @@ from typing import Any
 import numpy as np
 
 from config import presets
-from config.speculate import SpeculationConfig
+from config.speculate import SpeculationConfig, SplsSettings
+from golden.execute.layer import Layer as IntegerLayer
+from golden.execute.layer import execute
+from golden.models import integer
 from golden.models.encoder import layer_inputs
-from golden.models.minilm import Int64, attention_weights, tokens
+from golden.models.minilm import ARCHITECTURE, Int64, attention_weights, embed_batch, layer_weights, tokens
+from golden.speculate import planner, spls
 from golden.speculate.calibrate import head_settings, quantised
+from golden.speculate.plan import Plan
 from sim.layer import KINDS, Layer
 
 TEXT = (
@@ -56,3 +62,28 @@ def single_head(method: str) -> tuple[SpeculationConfig, Layer]:
     """A unit of the preset `minilm`, built for one head, and head 0 of layer 2 at full length."""
     config = replace(presets.speculation("minilm")[method], heads=1)
     return config, layer(config, token_ids(config), 2, heads=[0], **SINGLE_HEAD[method])
+
+
+def tensors(ids: Int64, number: int, **chosen: Any) -> tuple[IntegerLayer, dict[str, Any]]:
+    """Layer `number` of the integer MiniLM, calibrated on these token ids, under a plan of SPLS with the settings
+    `chosen`; and by name every tensor of it that `golden.execute.layer.execute` shows, x [T, D] and the plan's mask
+    [H, T, T] as well."""
+    weights = [layer_weights(each) for each in range(number + 1)]
+    x, attend = embed_batch(ids[None]), np.ones((1, len(ids)), np.bool_)
+    model = integer.build(weights, ARCHITECTURE, [integer.Batch(x, attend)])
+    found = model.layers[number]
+    seen: dict[str, Any] = {}
+    codes = model.codes(x)
+    if number:
+        codes = integer.run(model, [each.layer for each in model.layers[:number]], codes, attend)
+    predicted = planner.coded(weights[number], found.layer.heads, found.qkv_scale)
+    scales = planner.head_scales(codes, predicted, spls.SYSTEM, 8)
+    predictor = planner.Predictor(spls.predict, predicted, SplsSettings(scales=scales, **chosen), {"window": 8})
+
+    def plan(*given: Any) -> Plan:
+        made = predictor.planner(attend)(*given)
+        seen["mask"] = made.mask
+        return made
+
+    execute(codes, found.layer, plan, watch=seen.__setitem__)
+    return found.layer, {"x": codes[0], **{name: tensor[0] for name, tensor in seen.items()}}

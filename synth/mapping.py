@@ -17,8 +17,9 @@ from pathlib import Path
 from config.errors import Refusal
 from synth.liberty import Library
 
-BLOCKS = ("encode", "front", "row")
-ADDERS = ("tree", "merge")
+FRONT, ADDER = "front", "adder"
+BLOCKS = ("encode", FRONT, "row")
+TREES = ("tree", "merge")
 MEMORY = "accumulators"
 
 CLOCK_PS = 1000
@@ -44,14 +45,16 @@ module \$fa (A, B, C, X, Y);
 endmodule
 """
 
-# Between a script's reading of a design and its writing of a netlist.
-_TO_CELLS = """\
+# Between a script's reading of a design and its writing of a netlist: four steps, those with modules to work on.
+_TREES_TO_CELLS = """\
 select {trees}
 simplemap
 opt_clean
 extract_fa -fa
 select -clear
-setattr -mod -set keep_hierarchy 1 {kept} {top}_adder
+"""
+_TO_CELLS = """\
+setattr -mod -set keep_hierarchy 1 {kept}
 flatten
 opt
 alumacc
@@ -62,13 +65,18 @@ opt -fast
 clockgate -pos CLKGATE_X1 E:CK:GCK -min_net_size 4
 dfflibmap -liberty cells.lib
 opt
-iopadmap -bits -outpad BUF_X2 A:Z {top}_front
-select {top}_adder
+"""
+_BUFFERED = """\
+iopadmap -bits -outpad BUF_X2 A:Z {buffered}
+"""
+_FAST_TO_CELLS = """\
+select {fast}
 abc -liberty cells.lib -D {adder_period} -constr abc.constr -script {for_speed}
-setattr -mod -unset keep_hierarchy {top}_adder
+setattr -mod -unset keep_hierarchy {fast}
 select -clear
-flatten {top}_row
-delete {top}_adder
+flatten
+"""
+_REST_TO_CELLS = """\
 abc -liberty cells.lib -D {period} -constr abc.constr -script {for_area}
 setundef -zero
 hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z"""
@@ -128,24 +136,35 @@ def map_design(verilog: str, top: str, folder: Path, liberty: Path, library: Lib
             "leave LIBERTY unset, or name a library with these cells."
         )
     work = folder.with_name(folder.name + ".part")
-    named = {"kept": [f"{top}_{block}" for block in BLOCKS], "trees": [f"{top}_{block}" for block in ADDERS]}
-    run_yosys(_SCRIPT.format(top=top, to_cells=to_cells(top, **named)), top, {"design.v": verilog}, work, liberty)
+    cells = to_cells(top, kept=BLOCKS, trees=TREES, fast=[ADDER], buffered=[FRONT])
+    run_yosys(_SCRIPT.format(top=top, to_cells=cells), top, {"design.v": verilog}, work, liberty)
     blocks = _blocks(work, top, library)
     shutil.rmtree(folder, ignore_errors=True)
     work.rename(folder)
     return Mapped(folder, top, blocks)
 
 
-def to_cells(top: str, *, kept: Iterable[str], trees: Iterable[str]) -> str:
+def to_cells(
+    top: str, *, kept: Iterable[str], trees: Iterable[str], fast: Iterable[str], buffered: Iterable[str]
+) -> str:
     """The commands, without a newline at the end, that map the design that Yosys holds onto cells.
 
-    kept: names of the modules that stay modules, among them the front and the row of array `top`; trees: those of its
-    carry-save adders.
+    Modules are named without the top's name in front. kept: those that stay modules; trees: carry-save adders, which
+    become full-adder cells; fast: those that are mapped for speed, and then dissolve; buffered: those that drive far.
     """
-    return _TO_CELLS.format(
-        top=top,
-        kept=" ".join(kept),
+    kept, trees, fast, buffered = ([f"{top}_{name}" for name in each] for each in (kept, trees, fast, buffered))
+    steps = (
+        (_TREES_TO_CELLS, trees),
+        (_TO_CELLS, kept + fast),
+        (_BUFFERED, buffered),
+        (_FAST_TO_CELLS, fast),
+        (_REST_TO_CELLS, [top]),
+    )
+    return "".join(step for step, modules in steps if modules).format(
+        kept=" ".join(kept + fast),
         trees=" ".join(trees),
+        fast=" ".join(fast),
+        buffered=" ".join(buffered),
         period=CLOCK_PS,
         adder_period=CLOCK_PS // 2,
         for_area=_FOR_AREA,

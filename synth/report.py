@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison of arrays, and the speculation units by sub-block, as tables and as pictures."""
+"""The comparison of arrays, and units by sub-block, as tables and as pictures."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from synth import execution, hierarchy
 from synth.arrays import TITLES, YARDSTICK, Result
 from synth.speculation import PARTS, Unit
 
@@ -129,7 +132,7 @@ def unit_title(unit: Unit) -> str:
     return f"{unit.config.method.upper()}, {unit.preset}: {unit.config.rows} rows × {unit.config.lanes} lanes"
 
 
-def unit_rows(unit: Unit) -> list[tuple[str, ...]]:
+def unit_rows(unit: hierarchy.Unit[Any]) -> list[tuple[str, ...]]:
     """The table of a unit, head first, the whole last, every cell as text."""
     whole = unit.total
     table: list[tuple[str, ...]] = [_UNIT_HEAD]
@@ -143,11 +146,15 @@ def unit_rows(unit: Unit) -> list[tuple[str, ...]]:
                 f"{100 * part.register_share:.0f}",
                 str(part.registers),
                 str(part.memory_bits),
-                f"{part.fmax_mhz:.0f}" if part.fmax_mhz else "not timed",
+                _megahertz(part),
                 ", ".join(repeated) or "1",
             )
         )
     return table
+
+
+def _megahertz(part: hierarchy.Part) -> str:
+    return f"{part.fmax_mhz:.0f}" if part.fmax_mhz else "not timed"
 
 
 def units_text(units: list[Unit]) -> str:
@@ -161,9 +168,43 @@ def units_markdown(units: list[Unit], conditions: Mapping[str, object]) -> str:
     lines += [f"- {name}: {value}" for name, value in conditions.items()]
     lines += ["", "![area by sub-block](speculation.png)", ""]
     for unit in units:
-        head, *rest = unit_rows(unit)
-        lines += [f"## {unit_title(unit)}", "", _line(head), "|---|" + "---:|" * (len(head) - 2) + "---|"]
-        lines += [*map(_line, rest), ""]
+        lines += _section(unit_title(unit), unit)
+    return "\n".join(lines)
+
+
+def _section(title: str, unit: hierarchy.Unit[Any]) -> list[str]:
+    """A unit's table with a title above it."""
+    head, *rest = unit_rows(unit)
+    return [f"## {title}", "", _line(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(_line, rest), ""]
+
+
+_EXECUTION_HEAD = ("unit", "area µm²", "registers %", "flip-flops", "memory bits", "fmax MHz", "built for")
+
+
+def execution_rows(units: Mapping[str, execution.Unit]) -> list[tuple[str, ...]]:
+    """The units that compute a layer, one in a line, head first, every cell as text."""
+    table: list[tuple[str, ...]] = [_EXECUTION_HEAD]
+    for name, unit in units.items():
+        whole = unit.total
+        shape = ", ".join(f"{value} {parameter}" for parameter, value in asdict(unit.config).items())
+        figures = f"{whole.area_um2:.0f}", f"{100 * whole.register_share:.0f}", str(whole.registers)
+        table.append((execution.TITLES[name], *figures, str(whole.memory_bits), _megahertz(whole), shape))
+    return table
+
+
+def execution_text(units: Mapping[str, execution.Unit]) -> str:
+    """The table for a terminal."""
+    return _aligned(execution_rows(units))
+
+
+def execution_markdown(units: Mapping[str, execution.Unit], conditions: Mapping[str, object]) -> str:
+    """A page with the conditions, all units in a table, and a table per unit."""
+    head, *rest = execution_rows(units)
+    lines = ["# Execution units: area, memory, clock", ""]
+    lines += [f"- {name}: {value}" for name, value in conditions.items()]
+    lines += ["", _line(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(_line, rest), ""]
+    for name, unit in units.items():
+        lines += _section(f"{execution.TITLES[name]}, {unit.preset}", unit)
     return "\n".join(lines)
 
 

@@ -1,23 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Area, memory bits and clock of a speculation unit, sub-block by sub-block.
+"""Area, memory bits and clock of a speculation unit, sub-block by sub-block: `synth/hierarchy.py` with its table."""
 
-The unit is mapped by hierarchy: the modules named in `PARTS` stay modules, each is mapped once and counts as often as
-it occurs; all others dissolve into the one around them. Memories become no cells: their bits are counted, and for the
-clock their ports are flip-flops.
-"""
-
-import json
-import re
-import subprocess
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from config.errors import Refusal
 from config.speculate import SpeculationConfig
-from synth import mapping, timing
+from synth import hierarchy
 from synth.liberty import Library
 
 PARTS = {
@@ -37,135 +26,15 @@ PARTS = {
     "control": ("predictor", "selection", "tiles", "predictor_address_feed"),
 }
 """Sub-block → its modules, named without the top's name in front; the top itself is control."""
-_PART_OF = {module: part for part, modules in PARTS.items() for module in modules} | {"": "control"}
 
-Modules = dict[str, Any]
-Instance = tuple[str, str, str]
-"""Path, sub-block, module."""
-
-_MEMORY = "FORESHIFT_MEMORY"
-_STUBS = f"""
-(* blackbox, keep *) module {_MEMORY}; parameter SIZE = 0; parameter WIDTH = 0; endmodule
-(* blackbox, keep *) module {_MEMORY}_IN (input CK, D); endmodule
-(* blackbox, keep *) module {_MEMORY}_OUT (input CK, output Q); endmodule
-"""
-# What a memory's ports take and give, pin by pin; the words are only counted. Bits written together have one enable.
-_MEMORIES = f"""
-(* techmap_celltype = "$mem_v2" *)
-module memory_as_ports (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN, WR_ADDR, WR_DATA);
-  parameter MEMID = "";
-  parameter signed SIZE = 4, OFFSET = 0, ABITS = 2, WIDTH = 8, INIT = 0, RD_PORTS = 1, WR_PORTS = 1;
-  parameter RD_CLK_ENABLE = 0, RD_CLK_POLARITY = 0, RD_TRANSPARENCY_MASK = 0, RD_COLLISION_X_MASK = 0;
-  parameter RD_WIDE_CONTINUATION = 0, RD_CE_OVER_SRST = 0, RD_ARST_VALUE = 0, RD_SRST_VALUE = 0, RD_INIT_VALUE = 0;
-  parameter WR_CLK_ENABLE = 0, WR_CLK_POLARITY = 0, WR_PRIORITY_MASK = 0, WR_WIDE_CONTINUATION = 0;
-  input [RD_PORTS-1:0] RD_CLK, RD_EN, RD_ARST, RD_SRST;
-  input [RD_PORTS*ABITS-1:0] RD_ADDR;
-  output [RD_PORTS*WIDTH-1:0] RD_DATA;
-  input [WR_PORTS-1:0] WR_CLK;
-  input [WR_PORTS*WIDTH-1:0] WR_EN, WR_DATA;
-  input [WR_PORTS*ABITS-1:0] WR_ADDR;
-  localparam PINS = 1 + ABITS + WR_PORTS * (ABITS + 1 + WIDTH);
-  wire _TECHMAP_FAIL_ = RD_PORTS != 1 || RD_CLK_ENABLE != 1;
-  wire [WR_PORTS-1:0] enabled;
-  wire [PINS-1:0] taken = {{RD_EN, RD_ADDR, WR_ADDR, enabled, WR_DATA}};
-  {_MEMORY} #(.SIZE(SIZE), .WIDTH(WIDTH)) _TECHMAP_REPLACE_ ();
-  genvar i;
-  generate
-    for (i = 0; i < WR_PORTS; i = i + 1) begin : write
-      assign enabled[i] = |WR_EN[i*WIDTH +: WIDTH];
-    end
-    for (i = 0; i < PINS; i = i + 1) begin : in
-      {_MEMORY}_IN pin (.CK(RD_CLK[0]), .D(taken[i]));
-    end
-    for (i = 0; i < WIDTH; i = i + 1) begin : out
-      {_MEMORY}_OUT pin (.CK(RD_CLK[0]), .Q(RD_DATA[i]));
-    end
-  endgenerate
-endmodule
-"""
-_MEMORY_PINS = f"""
-module {_MEMORY}_IN (CK, D); input CK, D; DFF_X1 pin (.CK(CK), .D(D)); endmodule
-module {_MEMORY}_OUT (CK, Q); input CK; output Q; DFF_X1 pin (.CK(CK), .Q(Q)); endmodule
-"""
-
-_SCRIPT = """
-read_verilog stubs.v
-read_verilog design.v
-hierarchy -check -top {top}
-proc
-opt
-memory -nomap
-opt_clean
-setparam -set INIT 1'bx t:$mem_v2
-techmap -map memories.v t:$mem_v2
-opt_clean
-{to_cells}
-splitnets -ports
-opt_clean -purge
-write_json netlist.json
-delete t:FORESHIFT_MEMORY
-write_verilog -noattr -noexpr -nohex -nodec netlist.v
-"""
-
-_TIMING = """
-read_liberty {liberty}
-read_verilog timing.v
-link_design {top}
-create_clock -name clk -period 1 [get_ports clk]
-set_false_path -from [get_ports rst]
-set_input_delay 0.1 -clock clk [all_inputs]
-set_load 10 [all_outputs]
-report_checks -path_delay max -group_count 1000000 -format end -digits 3 > ends.txt
-"""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A sub-block: area of its cells and of the registers among them, bits of its memories, how often each of its
-    modules occurs, and the highest clock of the paths that end in it, or for encoders, which have no registers, pass
-    through it; None where nothing was timed."""
-
-    name: str
-    area_um2: float
-    register_area_um2: float
-    registers: int
-    memory_bits: int
-    instances: dict[str, int]
-    fmax_mhz: float | None = None
-
-    @property
-    def register_share(self) -> float:
-        return self.register_area_um2 / self.area_um2 if self.area_um2 else 0.0
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A speculation unit: its preset's name, its method, its parts in the order of `PARTS`."""
-
-    preset: str
-    config: SpeculationConfig
-    parts: tuple[Part, ...]
-
-    @property
-    def total(self) -> Part:
-        """The whole unit; its clock is that of its slowest part."""
-        timed = [part.fmax_mhz for part in self.parts if part.fmax_mhz is not None]
-        return Part(
-            "whole unit",
-            sum(part.area_um2 for part in self.parts),
-            sum(part.register_area_um2 for part in self.parts),
-            sum(part.registers for part in self.parts),
-            sum(part.memory_bits for part in self.parts),
-            {self.config.name: 1},
-            min(timed, default=None),
-        )
+Unit = hierarchy.Unit[SpeculationConfig]
 
 
 def as_json(units: list[Unit], conditions: Mapping[str, object]) -> dict[str, object]:
     """All figures, and the conditions under which they hold."""
     rows = [
         {"preset": unit.preset, "method": unit.config.method, "config": asdict(unit.config)}
-        | {"parts": [asdict(part) | {"register_share": part.register_share} for part in (*unit.parts, unit.total)]}
+        | {"parts": unit.parts_as_json()}
         for unit in units
     ]
     return {"conditions": dict(conditions), "units": rows}
@@ -181,112 +50,8 @@ def measure(
 ) -> Unit:
     """Map a unit and, if OpenSTA is at hand, time it; `verilog` gives its text. Raises `Refusal` if a tool fails."""
     work = folder / f"{preset}_{config.name}"
-    _map(verilog(config), config.name, work, liberty)
-    modules = json.loads((work / "netlist.json").read_text(encoding="utf-8"))["modules"]
-    paths = list(_instances(modules, config.name, config.name, ""))
-    clocks = _clocks(config.name, paths, work, liberty) if timing.available() else {}
-    return Unit(preset, config, _parts(modules, config.name, paths, library, clocks))
-
-
-def _map(text: str, top: str, work: Path, liberty: Path) -> None:
-    names = re.findall(r"^module (\w+)\(", text, re.MULTILINE)
-    to_cells = mapping.to_cells(
-        top,
-        kept=[name for name in names if name.removeprefix(f"{top}_") in _PART_OF],
-        trees=[name for name in names if name.endswith(("_tree", "_merge"))],
+    return Unit(
+        preset,
+        config,
+        hierarchy.measure(verilog(config), config.name, PARTS, work, liberty, library, passed="encoders"),
     )
-    inputs = {"design.v": text, "stubs.v": _STUBS, "memories.v": _MEMORIES}
-    mapping.run_yosys(_SCRIPT.format(top=top, to_cells=to_cells), top, inputs, work, liberty)
-
-
-def _instances(modules: Modules, top: str, module: str, path: str) -> Iterator[Instance]:
-    """The unit or a module of it, and all kept modules below; levels of a path are parted by slashes."""
-    short = module.removeprefix(top).removeprefix("_")
-    yield path, _PART_OF[short], module
-    for name, cell in modules[module]["cells"].items():
-        if cell["type"] in modules and not cell["type"].startswith(_MEMORY):
-            yield from _instances(modules, top, cell["type"], f"{path}/{name}" if path else name)
-
-
-def _parts(
-    modules: Modules, top: str, paths: list[Instance], library: Library, clocks: Mapping[str, float]
-) -> tuple[Part, ...]:
-    own = {module: _own(modules[module]["cells"].values(), top, library) for _, _, module in paths}
-    found = []
-    for part in PARTS:
-        count = Counter(module for _, owner, module in paths if owner == part)
-        if count:
-            found.append(
-                Part(
-                    part,
-                    sum(own[module].area * n for module, n in count.items()),
-                    sum(own[module].register_area * n for module, n in count.items()),
-                    sum(own[module].registers * n for module, n in count.items()),
-                    sum(own[module].bits * n for module, n in count.items()),
-                    {module.removeprefix(f"{top}_"): n for module, n in count.items()},
-                    clocks.get(part),
-                )
-            )
-    return tuple(found)
-
-
-@dataclass(frozen=True)
-class _Own:
-    """A module without those below it; `bits` of its memories."""
-
-    area: float
-    register_area: float
-    registers: int
-    bits: int
-
-
-def _own(cells: Collection[Any], top: str, library: Library) -> _Own:
-    kinds = Counter(cell["type"] for cell in cells)
-    strange = [kind for kind in kinds if kind not in library.cells and not kind.startswith((top, _MEMORY))]
-    if strange:
-        raise Refusal(f"Every cell of {top} must be mapped, but {', '.join(strange)} is left; report this.")
-    known = [(library.cells[kind], count) for kind, count in kinds.items() if kind in library.cells]
-    registers = [(cell.area * count, count) for cell, count in known if cell.state is not None]
-    sizes = [cell["parameters"] for cell in cells if cell["type"] == _MEMORY]
-    return _Own(
-        area=sum(cell.area * count for cell, count in known),
-        register_area=sum(area for area, _ in registers),
-        registers=sum(count for _, count in registers),
-        bits=sum(int(size["SIZE"], 2) * int(size["WIDTH"], 2) for size in sizes),
-    )
-
-
-def _clocks(top: str, paths: list[Instance], work: Path, liberty: Path) -> dict[str, float]:
-    """Highest clock of each sub-block, in MHz."""
-    text = re.sub(r"\bsigned\b", "", (work / "netlist.v").read_text(encoding="utf-8"))
-    (work / "timing.v").write_text(text + _MEMORY_PINS, encoding="utf-8")
-    through = " ".join(f"{{{path}}}" for path, part, _ in paths if part == "encoders")
-    script = _TIMING.format(liberty=liberty.resolve(), top=top)
-    script += (
-        f"report_checks -path_delay max -through [get_cells [list {through}]] -format end -digits 3 > through.txt\n"
-    )
-    (work / "timing.tcl").write_text(script, encoding="utf-8")
-    command = [timing.OPENSTA, "-exit", "timing.tcl"]
-    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-    log = done.stdout + done.stderr
-    (work / "timing.log").write_text(log, encoding="utf-8")
-    wrong = [line for line in log.splitlines() if line.startswith("Error")]
-    ends = {} if wrong else _ends(work / "ends.txt")
-    passing = {} if wrong else _ends(work / "through.txt")
-    if not ends or not passing:
-        said = wrong[0] if wrong else "no slack"
-        raise Refusal(f"OpenSTA must time {top}, but said '{said}'; see {work}/timing.log.")
-    owner = {path: part for path, part, _ in paths}
-    worst: dict[str, float] = {"encoders": min(passing.values())}
-    for end, slack in ends.items():
-        path = end
-        while path not in owner:
-            path = path.rpartition("/")[0]
-        worst[owner[path]] = min(slack, worst.get(owner[path], slack))
-    return {part: 1e3 / (1 - slack) for part, slack in worst.items()}
-
-
-def _ends(report: Path) -> dict[str, float]:
-    """Endpoint → slack in ns, from a report with a line for each."""
-    lines = re.findall(r"^(\S+) \(\S+\) .*? (-?[\d.]+) \(", report.read_text(encoding="utf-8"), re.MULTILINE)
-    return {end: float(slack) for end, slack in lines}

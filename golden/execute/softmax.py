@@ -111,8 +111,13 @@ def context(row: Softmax, v: Array, mul: Array, shift: Array) -> Array:
     """
     xp = namespace(v)
     sums = matmul_transposed(row.codes, xp.matrix_transpose(v), LARGEST_PROBABILITY << 7)
-    divisor, over = _divisor(row.total)
-    return rescaled(sums, (mul << (DIVISOR_BITS - 1)) // divisor, shift + over)
+    return rescaled(sums, *row_scale(row.total, mul, shift))
+
+
+def row_scale(total: Array, mul: Array, shift: Array) -> tuple[Array, Array]:
+    """What takes a row's sum of codes times V to the result, as mul and shift."""
+    divisor, over = _divisor(total)
+    return (mul << (DIVISOR_BITS - 1)) // divisor, shift + over
 
 
 def _divisor(total: Array) -> tuple[Array, Array]:

@@ -90,20 +90,26 @@ class Digits(wiring.Component, ABC):
             held_tag = Signal(self._tag, name=f"tag{part}", reset_less=True)
             left, full = Signal(range(steps + 1), name=f"left{part}", reset_less=True), Signal(name=f"full{part}")
             taken = Signal(name=f"taken{part}")
-            done = full & (left == 0)
+            # A register, as all parts may have to know in the same cycle whether the one behind them is done.
+            done = Signal(name=f"done{part}", reset_less=True)
             m.d.comb += ready.eq(~full | (done & taken))
             stepped = self._step(m, held, f"step{part}", platform)
-            with m.If(full & (left != 0)):
-                m.d.sync += [left.eq(left - 1), *(held[name].eq(stepped[name]) for name in held)]
+            with m.If(full & ~done):
+                m.d.sync += [
+                    left.eq(left - 1),
+                    done.eq(left == 1),
+                    *(held[name].eq(stepped[name]) for name in held),
+                ]
             with m.If(ready):
                 m.d.sync += full.eq(valid)
                 with m.If(valid):
                     m.d.sync += [
                         left.eq(steps),
+                        done.eq(0),
                         held_tag.eq(tag),
                         *(held[name].eq(state[name][-len(held[name]) :]) for name in held),
                     ]
-            valid, ready, tag, state = done, taken, held_tag, held
+            valid, ready, tag, state = full & done, taken, held_tag, held
         m.d.comb += [
             self.o.valid.eq(valid),
             ready.eq(self.o.ready),

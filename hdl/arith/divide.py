@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Division of a fraction's worth: (dividend << (bits-1)) // divisor, of a divisor whose top bit is set.
 
-             ┌───────── remainder, quotient so far ◄──┐
+             ┌───────── excess, quotient so far ◄─────┐
              ▼                                        │
-    i ─► ┌───────┐   remainder ≥ divisor?  one bit    │      ┌───────┐
-         │ first │──►  take it off, double ───────────┴─►    │ next  │─► … ─► o
+    i ─► ┌───────┐   double; ± divisor, towards 0     │      ┌───────┐
+         │ first │──►  one bit: not negative? ────────┴─►    │ next  │─► … ─► o
          └───────┘   `cycles` times                          └───────┘
 
 The dividend is less than twice the divisor, and so is each remainder that is doubled. So the first bit needs no search,
 each further one a subtraction, and a quotient never has more than `bits` bits.
+
+A subtraction is not taken back where it was one too much: the next one is an addition instead, as 2·(x + d) - d is
+2·x + d. So nothing waits for the sign of a difference. What is kept is that difference, the excess of the remainder
+over the divisor.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.errors import require
-from hdl.arith.larger import Larger
+from hdl.arith.adder import SHORT_SLICE, add_in_slices
 from hdl.shared import share
 
 
@@ -30,31 +34,41 @@ def quotient_layout(bits: int, tag_bits: int = 0) -> data.StructLayout:
     return data.StructLayout({"quotient": bits, "tag": tag_bits})
 
 
+def excess_layout(bits: int) -> data.StructLayout:
+    """Twice the excess, from -2·divisor to 2·divisor - 1, as its lowest bits and its sign; and the divisor."""
+    return data.StructLayout({"doubled": bits + 1, "negative": 1, "divisor": bits})
+
+
 def work_layout(bits: int, tag_bits: int) -> data.StructLayout:
-    """A division under way: what is left, less than twice the divisor, and the bits found, the latest one lowest."""
-    return data.StructLayout({"remainder": bits + 1, "divisor": bits, "quotient": bits, "tag": tag_bits})
+    """A division under way, and the bits found, the latest one lowest."""
+    return data.StructLayout({"excess": excess_layout(bits), "quotient": bits, "tag": tag_bits})
 
 
 class DivideStep(wiring.Component):
-    """One bit of a quotient. Combinational.
+    """One bit of a quotient. Combinational, and a module of its own, as synthesis maps it for speed.
 
     Parameters: `bits` of the divisor.
-    Members: `remainder`: In, bits + 1, less than twice the divisor; `divisor`: In, bits. `bit`: Out, 1:
-    remainder >= divisor; `rest`: Out, bits + 1: twice what is left of the remainder, less than twice the divisor.
+    Members: `begins`: In, 1: of `given`, and not of `held`; both In, `excess_layout`. `excess`: Out, bits + 1, two's
+    complement, from -divisor to divisor - 1; `bit`: Out, 1: it is not negative.
     """
 
     def __init__(self, bits: int):
-        super().__init__({"remainder": In(bits + 1), "divisor": In(bits), "bit": Out(1), "rest": Out(bits + 1)})
+        layout = excess_layout(bits)
+        super().__init__(
+            {"begins": In(1), "given": In(layout), "held": In(layout), "excess": Out(bits + 1), "bit": Out(1)}
+        )
 
     def elaborate(self, platform):
         m = Module()
-        # What is left is known later than whether it is taken, and is needed later.
-        m.submodules.compare = compare = Larger(len(self.remainder))
+        source = Signal(self.held.shape())
+        doubled, divisor = source.doubled, Cat(source.divisor, Const(0, 1))
+        # A difference is a sum with the complement, and 1.
+        less = ~source.negative
+        excess = add_in_slices(doubled, divisor ^ less.replicate(len(divisor)), less, longest=SHORT_SLICE)
         m.d.comb += [
-            compare.a.eq(self.divisor),
-            compare.b.eq(self.remainder),
-            self.bit.eq(~compare.above),
-            self.rest.eq(Cat(0, Mux(self.bit, (self.remainder - self.divisor)[:-2], self.remainder[:-1]))),
+            source.eq(Mux(self.begins, self.given, self.held)),
+            self.excess.eq(excess[:-1]),
+            self.bit.eq(~self.excess[-1]),
         ]
         return m
 
@@ -73,7 +87,8 @@ class DivideStage(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.step = step = DivideStep(self._bits)
+        step = DivideStep(self._bits)
+        m.submodules.step = share(step, f"divide_step_{self._bits}", platform)
         work = Signal(self.o.payload.shape(), reset_less=True)
         left, busy = Signal(range(max(self._steps, 2))), Signal()
         idle = Signal(init=1)
@@ -84,20 +99,20 @@ class DivideStage(wiring.Component):
             self.i.ready.eq(~busy | (idle & self.o.ready)),
             take.eq(self.i.valid & self.i.ready),
         ]
-        source = Signal(work.shape())
+        excess, quotient = work.excess, Mux(idle, self.i.payload.quotient, work.quotient)
         m.d.comb += [
             # What comes is begun whether it is taken or not: only then do registers take it.
-            source.eq(Mux(idle, self.i.payload, work)),
-            step.remainder.eq(source.remainder),
-            step.divisor.eq(source.divisor),
+            step.begins.eq(idle),
+            step.given.eq(self.i.payload.excess),
+            step.held.eq(excess),
         ]
         with m.If(take):
             m.d.sync += [
                 left.eq(self._steps - 1),
                 idle.eq(self._steps == 1),
                 busy.eq(1),
-                work.divisor.eq(source.divisor),
-                work.tag.eq(source.tag),
+                excess.divisor.eq(self.i.payload.excess.divisor),
+                work.tag.eq(self.i.payload.tag),
             ]
         with m.Elif(~idle):
             m.d.sync += [left.eq(left - 1), idle.eq(left == 1)]
@@ -105,8 +120,9 @@ class DivideStage(wiring.Component):
             m.d.sync += busy.eq(0)
         with m.If(take | ~idle):
             m.d.sync += [
-                work.remainder.eq(step.rest),
-                work.quotient.eq(Cat(step.bit, source.quotient[:-1])),
+                excess.doubled.eq(Cat(Const(0, 1), step.excess)),
+                excess.negative.eq(~step.bit),
+                work.quotient.eq(Cat(step.bit, quotient[:-1])),
             ]
         return m
 
@@ -177,8 +193,9 @@ class Divider(wiring.Component):
         """The stream of operands as divisions of which nothing is done."""
         begun = stream.Signature(work_layout(self._bits, self._tag_bits)).create()
         m.d.comb += [
-            begun.payload.remainder.eq(self.i.payload.dividend),
-            begun.payload.divisor.eq(self.i.payload.divisor),
+            begun.payload.excess.doubled.eq(self.i.payload.dividend),
+            begun.payload.excess.negative.eq(0),
+            begun.payload.excess.divisor.eq(self.i.payload.divisor),
             begun.payload.quotient.eq(0),
             begun.payload.tag.eq(self.i.payload.tag),
             begun.valid.eq(self.i.valid),

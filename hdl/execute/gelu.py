@@ -17,9 +17,9 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from config.errors import require
 from config.execute import GELU_TABLES
 from config.formats import OPERAND_BITS
+from config.units import GeluConfig
 from hdl.cover import corner
 from hdl.shared import share
 from hdl.store import Store
@@ -44,7 +44,7 @@ class GeluUnit(wiring.Component):
 
     Parameters
     ----------
-    lanes: operands of a beat, at least 1. Raises `Refusal` for anything else.
+    That of `GeluConfig`; raises `Refusal` as it does.
 
     Members
     -------
@@ -60,7 +60,8 @@ class GeluUnit(wiring.Component):
     latency = 1
 
     def __init__(self, *, lanes: int):
-        require(isinstance(lanes, int) and lanes >= 1, f"lanes must be an integer from 1, not {lanes!r}; raise lanes.")
+        # Refuses what no unit can be.
+        GeluConfig(lanes)
         self._lanes = lanes
         super().__init__(
             {

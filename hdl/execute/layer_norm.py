@@ -14,10 +14,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from config.errors import require
 from config.execute import EPS_BITS, GAIN_BITS, OFFSET_BITS, ROOT_BITS, STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.requantise import SHIFT_BITS
+from config.units import LayerNormConfig
 from hdl.arith.compare import less
 from hdl.arith.reciprocal import Reciprocal
 from hdl.arith.requantise import Requantiser
@@ -31,8 +31,6 @@ from hdl.store import Store
 
 PARTS = 2
 """Of root and reciprocal: a row every 9 cycles."""
-
-MOST_WIDTH = 4096
 
 
 def channel_layout(lanes: int) -> data.ArrayLayout:
@@ -50,7 +48,7 @@ class LayerNormUnit(wiring.Component):
 
     Parameters
     ----------
-    lanes: values of a beat, a power of two, 1 to 256. width: of the longest row, 1 to 4096. Raises `Refusal` otherwise.
+    Those of `LayerNormConfig`; raises `Refusal` as it does.
 
     Members
     -------
@@ -68,14 +66,8 @@ class LayerNormUnit(wiring.Component):
     """
 
     def __init__(self, *, lanes: int, width: int):
-        require(
-            isinstance(lanes, int) and 1 <= lanes <= 256 and lanes & (lanes - 1) == 0,
-            f"lanes must be a power of two from 1 to 256, not {lanes!r}; choose one of them.",
-        )
-        require(
-            isinstance(width, int) and 1 <= width <= MOST_WIDTH,
-            f"width must be an integer from 1 to {MOST_WIDTH}, not {width!r}; set it to the longest row's.",
-        )
+        # Refuses what no unit can be.
+        LayerNormConfig(lanes, width)
         self._lanes, self._widths = lanes, NormWidths(width)
         self._sums = RowSums(lanes, self._widths)
         tag = self._widths.total + self._widths.down
@@ -147,7 +139,7 @@ class LayerNormUnit(wiring.Component):
 
     def _enter(self, m: Module, last_beat: Value) -> Value:
         """Beats into the store and, without what lies beyond the row, to the sums. Returns whether one is taken."""
-        sums, store, beat = self._sums, self._store, Signal.like(last_beat)
+        sums, store, beat = self._sums, self._store, Signal(last_beat.shape())
         accepted, at = Signal(), Signal(range(self.depth))
         end = Cat(self.width[: exact_log2(self._lanes)], Const(0, 1))
         keep = Signal(self._lanes, reset_less=True)
@@ -196,7 +188,7 @@ class LayerNormUnit(wiring.Component):
     def _leave(self, m: Module, row, known: Value, begins: Value, last_beat: Value, platform) -> Value:
         """Beats from the store through the lanes. Returns whether one is read."""
         lane_of, scaler_of, store = self._lane, self._scaler, self._store
-        busy, beat, at = Signal(), Signal.like(last_beat), Signal(range(self.depth))
+        busy, beat, at = Signal(), Signal(last_beat.shape()), Signal(range(self.depth))
         advance, issued, ready = Signal(), Signal(), Signal()
         m.d.comb += [issued.eq(advance & (busy | known)), begins.eq(issued & ~busy)]
         m.d.comb += [store.read.eq(issued), store.read_at.eq(at)]

@@ -45,7 +45,7 @@ class Power(wiring.Component):
     largest: In, score_bits: in front of stage 1.
     mul: In, 16, and rounding: In, 40, 2^(shift-1): in front of stage `multiply`.
     shift: In, 6: in front of stage `coarse`. fine: In, 3, its lowest bits: in front of the stage behind that.
-    power: Out, 22, 0 to 2^21: behind the last stage.
+    power: Out, 22, 0 to 2^21, and code: Out, 8, that of it: behind the last stage.
     """
 
     def __init__(self, score_bits: int):
@@ -66,6 +66,7 @@ class Power(wiring.Component):
                 "shift": In(SHIFT_BITS),
                 "fine": In(FINE_BITS),
                 "power": Out(POWER_BITS + 1),
+                "code": Out(PROBABILITY_BITS),
             }
         )
 
@@ -99,6 +100,9 @@ class Power(wiring.Component):
         ]
         total = add_in_two(m, list(self._tree.o), *enable[coarse - 2 : coarse])
         self._raise(m, self._shifted(m, total, enable), enable)
+        code = Code()
+        m.submodules.code = share(code, "code", platform)
+        m.d.comb += [code.power.eq(self.power), self.code.eq(code.o)]
         return m
 
     def _enables(self, m: Module) -> list[Value]:

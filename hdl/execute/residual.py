@@ -10,9 +10,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from config.errors import require
 from config.execute import STREAM_BITS
 from config.requantise import MUL_BITS, SHIFT_BITS
+from config.units import ResidualConfig
 from hdl.arith.adder import SHORT_SLICE, SlicedAdder
 from hdl.arith.requantise import Requantiser
 from hdl.cover import corner
@@ -34,24 +34,22 @@ class ResidualUnit(wiring.Component):
 
     Parameters
     ----------
-    lanes: values of a beat, 1 to 256. Raises `Refusal` for anything else.
+    That of `ResidualConfig`; raises `Refusal` as it does.
 
     Members
     -------
     i: In, stream of `lanes` signed(16): int8 or a residual sum. scale: In, stream of `scale_layout`; a beat of either
     is taken with one of the other.
-    result: In, stream of `lanes` signed(16). A beat is taken where a beat of `i` has come to it, up to `latency` - 1
-    cycles behind that: who offers both must not wait with the next of `i` for a result to be taken.
+    result: In, stream of `lanes` signed(16). A beat is taken where a beat of `i` has come to it, `latency` - 2 cycles
+    behind that: who offers both must not wait with the next of `i` for a result to be taken.
     o: Out, stream of `lanes` signed(16), in order.
 
     A beat a cycle, `latency` cycles from i to o. No `valid` depends on a `ready` of its own stream. Empty after reset.
     """
 
     def __init__(self, *, lanes: int):
-        require(
-            isinstance(lanes, int) and 1 <= lanes <= 256,
-            f"lanes must be an integer from 1 to 256, not {lanes!r}; choose one of them.",
-        )
+        # Refuses what no unit can be.
+        ResidualConfig(lanes)
         self._scalers = [Requantiser(acc_bits=STREAM_BITS, out_bits=STREAM_BITS) for _ in range(lanes)]
         super().__init__(
             {
@@ -64,14 +62,14 @@ class ResidualUnit(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Register stages from i to o: the requantiser's, and the sum."""
-        return self._scalers[0].latency + 1
+        """Register stages from i to o: the requantiser's, the sum, and its clipping."""
+        return self._scalers[0].latency + 2
 
     def elaborate(self, platform):
         m = Module()
         # All requantisers go together.
         ready, scaled = self._scalers[0].i.ready, self._scalers[0].o.valid
-        takes, joins = Signal(), Signal()
+        takes, joins, added = Signal(), Signal(), Signal()
         output = Signal(self.o.payload.shape(), reset_less=True)
         m.d.comb += [
             self.i.ready.eq(ready & self.scale.valid),
@@ -82,9 +80,10 @@ class ResidualUnit(wiring.Component):
             self.o.payload.eq(output),
         ]
         with m.If(takes):
-            m.d.sync += self.o.valid.eq(scaled & self.result.valid)
+            m.d.sync += [added.eq(scaled & self.result.valid), self.o.valid.eq(added)]
         for i, scaler in enumerate(self._scalers):
             adder = SlicedAdder(STREAM_BITS, STREAM_BITS, SHORT_SLICE)
+            total = Signal(adder.o.shape(), name=f"sum{i}", reset_less=True)
             m.submodules[f"scaler{i}"] = share(scaler, "residual_scaler", platform)
             m.submodules[f"adder{i}"] = share(adder, "residual_adder", platform)
             m.d.comb += [
@@ -96,11 +95,13 @@ class ResidualUnit(wiring.Component):
                 adder.a.eq(scaler.o.payload),
                 adder.b.eq(self.result.payload[i]),
             ]
-            negative = adder.o[-1]
+            negative = total[-1]
             limit = Cat((~negative).replicate(STREAM_BITS - 1), negative)
             with m.If(joins & scaled):
-                m.d.sync += output[i].eq(Mux(negative ^ adder.o[-2], limit, adder.o[:STREAM_BITS]))
-            corner(m, platform, f"residual_clips{i}", joins & scaled & (negative ^ adder.o[-2]))
+                m.d.sync += total.eq(adder.o)
+            with m.If(takes & added):
+                m.d.sync += output[i].eq(Mux(negative ^ total[-2], limit, total[:STREAM_BITS]))
+            corner(m, platform, f"residual_clips{i}", takes & added & (negative ^ total[-2]))
         corner(m, platform, "residual_waits_for_result", scaled & ~self.result.valid)
         corner(m, platform, "residual_result_waits", self.result.valid & ~scaled)
         return m

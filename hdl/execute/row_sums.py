@@ -86,7 +86,8 @@ class RowSums(wiring.Component):
     -------
     width, eps: In. Settings that stand while rows pass.
     i: In, stream of `lanes` signed(16), 0 beyond the end of a row. first, last: In, 1: of a row, with its beat.
-    o: Out, stream of `sums_layout`, one a row. `i.ready` waits for `o.ready` where a row's sums stand.
+    o: Out, stream of `sums_layout`, one a row. `i.ready` hangs on registers alone: a row's sums that wait for `o.ready`
+    have a place of their own.
     """
 
     def __init__(self, lanes: int, widths: NormWidths):
@@ -104,6 +105,8 @@ class RowSums(wiring.Component):
         self._squared = 1 + self._total.latency + self._square.latency
         self._summed = 2 + self._squares.latency
         self._product_at = max(self._squared, self._summed)
+        # The last stage has a row's sums; those of one before it still wait.
+        self._comes, self._held = Signal(), Signal()
         super().__init__(
             {
                 "width": In(range(widths.width + 1)),
@@ -144,17 +147,28 @@ class RowSums(wiring.Component):
             product.enable.eq(Cat(rows[at : at + product.latency])),
         ]
         v, down = self._normalise(m, product.o.as_unsigned(), rows[at + product.latency : -1])
+        sums = Signal(self.o.payload.shape())
         m.d.comb += [
-            self.o.payload.v.eq(v),
-            self.o.payload.down.eq(widths.variance // 2 - 1 - down),
-            self.o.payload.total.eq(_delayed(m, total, "total", rows[total_at:-1])),
+            sums.v.eq(v),
+            sums.down.eq(widths.variance // 2 - 1 - down),
+            sums.total.eq(_delayed(m, total, "total", rows[total_at:-1])),
         ]
+        self._offer(m, sums)
         return m
+
+    def _offer(self, m: Module, sums: data.View) -> None:
+        """What comes and is not taken at once goes to a place of its own, and all else stands still until it leaves."""
+        spare = Signal(sums.shape(), reset_less=True)
+        comes, held = self._comes, self._held
+        m.d.comb += [self.o.valid.eq(held | comes), self.o.payload.eq(Mux(held, spare, sums))]
+        m.d.sync += held.eq(self.o.valid & ~self.o.ready)
+        with m.If(comes & ~held & ~self.o.ready):
+            m.d.sync += spare.eq(sums)
 
     def _control(self, m: Module) -> tuple[list[Value], list[Value], list[Value]]:
         """For each stage: whether it takes a beat, whether that ends a row, whether what stands in front begins one."""
         advance = Signal()
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+        m.d.comb += [advance.eq(~self._held), self.i.ready.eq(advance)]
         valid, first, last = [self.i.valid], [self.first], [self.last]
         for stage in range(self.latency):
             chain = [Signal(name=f"{name}{stage}", reset_less=name != "valid") for name in ("valid", "first", "last")]
@@ -164,7 +178,7 @@ class RowSums(wiring.Component):
                     m.d.sync += [chain[1].eq(first[-1]), chain[2].eq(last[-1])]
             for known, each in zip((valid, first, last), chain, strict=True):
                 known.append(each)
-        m.d.comb += self.o.valid.eq(valid[-1] & last[-1])
+        m.d.comb += self._comes.eq(valid[-1] & last[-1])
         beats = [advance & v for v in valid]
         return beats, [beat & end for beat, end in zip(beats, last, strict=True)], first
 

@@ -13,19 +13,17 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from config.errors import require
 from config.execute import DIVISOR_BITS
 from config.requantise import MAX_SHIFT, SHIFT_BITS
+from config.units import MAX_SCORE_BITS, SoftmaxConfig
 from hdl.arith.divide import Divider
 from hdl.arith.requantise import FINE_BITS
 from hdl.cover import corner
 from hdl.execute.layouts import MULTIPLIER, ROW, codes_layout, scores_layout
-from hdl.execute.power import Code, Power, rounding
+from hdl.execute.power import Power, rounding
 from hdl.execute.total import RowTotal
 from hdl.execute.waiting import WaitingRows
 from hdl.shared import share
-
-MAX_SCORE_BITS = 32
 
 
 class SoftmaxUnit(wiring.Component):
@@ -33,8 +31,7 @@ class SoftmaxUnit(wiring.Component):
 
     Parameters
     ----------
-    lanes: scores of a beat, at least 1. tokens: keys of the longest row, a multiple of lanes.
-    score_bits: width of a score, 2 to 32. shortest: 1, 2, 4, 8 or 16. Raises `Refusal` for anything else.
+    Those of `SoftmaxConfig`; raises `Refusal` as it does.
 
     Members
     -------
@@ -51,19 +48,8 @@ class SoftmaxUnit(wiring.Component):
     """
 
     def __init__(self, *, lanes: int, score_bits: int = MAX_SCORE_BITS, tokens: int, shortest: int = 4):
-        require(isinstance(lanes, int) and lanes >= 1, f"lanes must be an integer from 1, not {lanes!r}; raise lanes.")
-        require(
-            isinstance(tokens, int) and tokens >= lanes and tokens % lanes == 0,
-            f"tokens must be a multiple of the {lanes} lanes, not {tokens!r}; round tokens up.",
-        )
-        require(
-            isinstance(score_bits, int) and 2 <= score_bits <= MAX_SCORE_BITS,
-            f"score_bits must be an integer from 2 to {MAX_SCORE_BITS}, not {score_bits!r}; set it to a score's width.",
-        )
-        require(
-            isinstance(shortest, int) and shortest >= 1 and DIVISOR_BITS % shortest == 0,
-            f"shortest must be 1, 2, 4, 8 or 16, not {shortest!r}; choose the next lower one.",
-        )
+        # Refuses what no unit can be.
+        SoftmaxConfig(lanes, tokens, score_bits, shortest)
         self._lanes = lanes
         self._total = RowTotal(lanes, tokens)
         self._powers = [Power(score_bits) for _ in range(lanes)]
@@ -118,7 +104,7 @@ class SoftmaxUnit(wiring.Component):
             waiting.leave.eq(total.leave),
             total.context.eq(waiting.context),
         ]
-        self._offer(m, enable[-1], lasts[-1], powers, platform)
+        self._offer(m, enable[-1], lasts[-1])
         self._divide(m, total, divider)
         self._count_corners(m, platform)
         return m
@@ -165,16 +151,16 @@ class SoftmaxUnit(wiring.Component):
             ]
         return [power.power for power in self._powers]
 
-    def _offer(self, m: Module, takes: Value, last: Value, powers: list[Value], platform) -> None:
+    def _offer(self, m: Module, takes: Value, last: Value) -> None:
         """Codes, which stand until they are taken."""
-        codes = [Code() for _ in powers]
-        for number, (code, power) in enumerate(zip(codes, powers, strict=True)):
-            m.submodules[f"code{number}"] = share(code, "code", platform)
-            m.d.comb += code.power.eq(power)
         beat = Signal(self.o.payload.shape(), reset_less=True)
         m.d.comb += self.o.payload.eq(beat)
         with m.If(takes):
-            m.d.sync += [self.o.valid.eq(1), Cat(beat.codes).eq(Cat(code.o for code in codes)), beat.last.eq(last)]
+            m.d.sync += [
+                self.o.valid.eq(1),
+                Cat(beat.codes).eq(Cat(power.code for power in self._powers)),
+                beat.last.eq(last),
+            ]
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
 

@@ -6,13 +6,13 @@ powers ─► CSA ─► sum ─► + ─┬─► leading one ─► 16 bits be
                  total └───┘                                       mul ────┘
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.execute import DIVISOR_BITS, POWER_BITS
 from config.requantise import SHIFT_BITS
-from hdl.arith.adder import add_in_two
+from hdl.arith.adder import add_in_slices, add_in_two
 from hdl.arith.compress import CarrySaveTree, Word, cuts
 from hdl.arith.divide import operands_layout
 from hdl.arith.leading_one import binary, one_hot_leading
@@ -79,6 +79,7 @@ class RowTotal(wiring.Component):
     def _add(self, m: Module, beat: Value, enable: list[Value], lasts: list[Value]) -> Value:
         """The total so far, in two stages: the upper half of a beat, and the carry into it, a cycle after the lower."""
         half = self._total_bits // 2
+        slice_bits = -(-half // 2)
         low, low_before, carry = Signal(half, reset_less=True), Signal(half, reset_less=True), Signal(reset_less=True)
         above = Signal(len(beat) - half, reset_less=True)
         high = Signal(self._total_bits - half, reset_less=True)
@@ -86,14 +87,16 @@ class RowTotal(wiring.Component):
         with m.If(enable[0]):
             m.d.sync += [
                 within[0].eq(~lasts[0]),
-                Cat(low, carry).eq((low & within[0].replicate(half)) + beat[:half]),
+                Cat(low, carry).eq(add_in_slices(low & within[0].replicate(half), beat[:half], longest=slice_bits)),
                 above.eq(beat[half:]),
             ]
+        # The carry enters below the lowest bit, so that there are two words to add.
+        so_far = Cat(Const(1, 1), high & within[1].replicate(len(high)))
+        more = Cat(carry, above, Const(0, len(high) - len(above)))
         with m.If(enable[1]):
             m.d.sync += [
                 within[1].eq(~lasts[1]),
-                # The carry enters below the lowest bit, so that there are two words to add.
-                high.eq((Cat(1, high & within[1].replicate(len(high))) + Cat(carry, above))[1:]),
+                high.eq(add_in_slices(so_far, more, longest=slice_bits + 1)[1:-1]),
                 low_before.eq(low),
             ]
         return Cat(low_before, high)

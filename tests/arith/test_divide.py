@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from amaranth.hdl import Assert, Assume, Const, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Assert, Assume, Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hdl.arith.divide import Divider, DivideStep
+from hdl.arith.divide import Divider, DivideStep, excess_layout
 from tests.arith import simulate
 from tests.formal import contract
 from tests.formal.prove import check
@@ -126,23 +126,40 @@ def test_every_rate(cycles: int, rest: float) -> None:
 
 
 class StepClaim(wiring.Component):
-    """Of a remainder less than twice the divisor, 2·remainder = 2·bit·divisor + rest, and rest is less than twice the
-    divisor as well. So `bits` steps are integer division, whatever the width."""
+    """Of a remainder less than twice the divisor, remainder = bit·divisor + what is left, which is less than the
+    divisor; twice that is the next remainder, less than twice the divisor again. So `bits` steps are integer division,
+    whatever the width.
+
+    A remainder r of a divisor d is there as 2·x, with 2·x = r where it is not negative, and 2·x = r - 2·d where it is.
+    What is left is the excess, or where that is negative, the excess and d; so twice that is there in the same way.
+    """
 
     def __init__(self, step: wiring.Component, bits: int):
         self._step, self._bits = step, bits
-        super().__init__({"remainder": In(bits + 1), "divisor": In(bits)})
+        layout = excess_layout(bits)
+        super().__init__({"begins": In(1), "given": In(layout), "held": In(layout)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.step = step = self._step
+        source, wide = Signal(self.held.shape()), signed(self._bits + 3)
+        remainder, excess, left = Signal(wide), Signal(wide), Signal(wide)
+        twice = source.divisor << 1
         m.d.comb += [
-            Assume(self.divisor[-1]),
-            Assume(self.remainder < (self.divisor << 1)),
-            step.remainder.eq(self.remainder),
-            step.divisor.eq(self.divisor),
-            Assert((self.remainder << 1) == (Mux(step.bit, self.divisor << 1, 0) + step.rest)),
-            Assert(step.rest < (self.divisor << 1)),
+            step.begins.eq(self.begins),
+            step.given.eq(self.given),
+            step.held.eq(self.held),
+            source.eq(Mux(self.begins, self.given, self.held)),
+            remainder.eq(Cat(source.doubled, source.negative).as_signed() + Mux(source.negative, twice, 0)),
+            excess.eq(step.excess.as_signed()),
+            left.eq(excess + Mux(step.bit, 0, source.divisor)),
+            Assume(source.divisor[-1]),
+            Assume(remainder >= 0),
+            Assume(remainder < twice),
+            Assert(remainder == Mux(step.bit, source.divisor, 0) + left),
+            Assert(left >= 0),
+            Assert(left < source.divisor),
+            Assert(step.bit == (excess >= 0)),
         ]
         return m
 
@@ -250,18 +267,23 @@ def test_wrong_quotient_is_refuted(faults: dict[str, Fault], tmp_path: Path) -> 
     assert not check(QuotientClaim(Planted(Divider(bits=6, cycles=6), **faults), 6), folder=tmp_path, depth=8)
 
 
-class StepThatIsNeverTaken(DivideStep):
-    """A quotient of zeros."""
+class StepThatNeverAdds(DivideStep):
+    """Subtracts once more from what is already too little."""
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.rest.eq(self.remainder << 1)
+        source = Mux(self.begins, self.given, self.held)
+        source = data.View(self.held.shape(), source)
+        m.d.comb += [
+            self.excess.eq(source.doubled - source.divisor),
+            self.bit.eq(~self.excess[-1]),
+        ]
         return m
 
 
 @pytest.mark.formal
 def test_wrong_step_is_refuted(tmp_path: Path) -> None:
-    assert not check(StepClaim(StepThatIsNeverTaken(16), 16), folder=tmp_path)
+    assert not check(StepClaim(StepThatNeverAdds(16), 16), folder=tmp_path)
 
 
 @pytest.mark.formal

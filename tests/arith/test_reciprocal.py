@@ -5,8 +5,9 @@ import random
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Value
+from amaranth.hdl import Assert, Assume, Module, Mux, Value
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 
 from hdl.arith.digits import State
 from hdl.arith.reciprocal import Reciprocal
@@ -53,6 +54,40 @@ def test_reciprocal_is_proved(parts: int, tmp_path: Path) -> None:
     assert check(claim_of(dut), folder=tmp_path, depth=dut.latency + 2)
 
 
+class StepClaim(wiring.Component):
+    """2^(bits-1) = quotient·divisor + remainder as it begins, and each step doubles both sides: the remainder, less
+    than the divisor, becomes bit·divisor and what is left, less than the divisor again. So `bits` steps are the integer
+    division, whatever the width."""
+
+    def __init__(self, dut: Reciprocal, bits: int):
+        self._dut, self._bits = dut, bits
+        super().__init__({name: In(width) for name, width in dut._widths(0, bits).items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = self._dut
+        state = {name: getattr(self, name) for name in ("remainder", "divisor", "quotient")}
+        after, begun = self._dut._step(m, state, "step", platform), self._dut._begin(self.divisor)
+        bit = after["quotient"][0]
+        m.d.comb += [
+            Assume(self.divisor[-1]),
+            Assume(self.remainder < self.divisor),
+            Assert((self.remainder << 1) == Mux(bit, self.divisor, 0) + after["remainder"]),
+            Assert(after["remainder"] < self.divisor),
+            Assert(after["divisor"] == self.divisor),
+            Assert(after["quotient"] == ((self.quotient << 1) | bit)[: len(self.quotient)]),
+            Assert(Mux(begun["quotient"], self.divisor, 0) + begun["remainder"] == 1 << (self._bits - 1)),
+            Assert(begun["remainder"] < self.divisor),
+        ]
+        return m
+
+
+@pytest.mark.formal
+def test_step_is_proved(tmp_path: Path) -> None:
+    """At the width that is built."""
+    assert check(StepClaim(Reciprocal(bits=16, parts=2), 16), folder=tmp_path)
+
+
 class NeverOnce(Reciprocal):
     """Forgets that the smallest divisor has a quotient of one bit more."""
 
@@ -63,6 +98,11 @@ class NeverOnce(Reciprocal):
 def test_wrong_reciprocal_is_caught() -> None:
     numbers = list(range(2**7, 2**8))
     assert inverted(NeverOnce(bits=8, tag=digits.TAG), numbers) != [2**15 // d for d in numbers]
+
+
+@pytest.mark.formal
+def test_wrong_step_is_refuted(tmp_path: Path) -> None:
+    assert not check(StepClaim(NeverOnce(bits=16), 16), folder=tmp_path)
 
 
 @pytest.mark.formal

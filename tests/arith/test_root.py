@@ -6,8 +6,9 @@ import random
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Const, Value
+from amaranth.hdl import Assert, Assume, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 
 from hdl.arith.digits import State
 from hdl.arith.root import Root
@@ -71,6 +72,49 @@ def test_root_is_proved(parts: int, tmp_path: Path) -> None:
     assert check(claim, folder=tmp_path, depth=dut.latency + 2)
 
 
+class StepClaim(wiring.Component):
+    """Each step of a part takes in two more bits of the number, and one more of the root.
+
+    If the bits so far are root² + remainder, and the remainder is at most 2·root, then root is the floor of their root;
+    as (2·root + b)² = 4·root² + b·(4·root + 1), it is enough that a step leaves 4·remainder + the two bits
+    - b·(4·root + 1), and again at most twice the root. So all steps are the floor of the root, whatever the width.
+    """
+
+    def __init__(self, dut: Root, first: int, last: int):
+        self._dut, self._last = dut, last
+        super().__init__({name: In(width) for name, width in dut._widths(first, last).items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = self._dut
+        before = {name: getattr(self, name) for name in ("remainder", "root", "rest")}
+        after = self._dut._step(m, before, "step", platform)
+        wide = signed(self._last + 5)
+        remainder, root, left, found = (Signal(wide, name=name) for name in ("remainder_", "root_", "left", "found"))
+        bit = after["root"][0]
+        m.d.comb += [
+            remainder.eq(self.remainder),
+            root.eq(self.root),
+            left.eq(after["remainder"]),
+            found.eq(after["root"]),
+            # There is a bit to be found, and the remainder is one.
+            Assume(~self.root[-1]),
+            Assume(remainder <= (root << 1)),
+            Assert(found == (root << 1) + bit),
+            Assert(left == (remainder << 2) + self.rest[-2:] - Mux(bit, (root << 2) + 1, 0)),
+            Assert(left <= (found << 1)),
+            Assert(after["rest"] == (self.rest << 2)[: len(self.rest)]),
+        ]
+        return m
+
+
+@pytest.mark.formal
+@pytest.mark.parametrize(("parts", "first", "last"), [(1, 0, 16), (2, 0, 8), (2, 8, 16)])
+def test_step_is_proved(parts: int, first: int, last: int, tmp_path: Path) -> None:
+    """At the width that is built."""
+    assert check(StepClaim(Root(bits=16, parts=parts), first, last), folder=tmp_path)
+
+
 @pytest.mark.formal
 def test_flow_is_proved(tmp_path: Path) -> None:
     dut = Root(bits=4, parts=2, tag=1)
@@ -104,6 +148,11 @@ def test_wrong_root_is_refuted(tmp_path: Path) -> None:
     dut = RoundsUp(bits=4)
     claim = digits.ResultClaim(dut, dut.latency, lambda v: Const(1), is_root)
     assert not check(claim, folder=tmp_path, depth=dut.latency + 2)
+
+
+@pytest.mark.formal
+def test_wrong_step_is_refuted(tmp_path: Path) -> None:
+    assert not check(StepClaim(RoundsUp(bits=16, parts=2), 8, 16), folder=tmp_path)
 
 
 @pytest.mark.formal

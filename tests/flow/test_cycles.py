@@ -41,7 +41,7 @@ def test_report_prints_what_was_measured(
     (tmp_path / "demo" / "demo.md").write_text("# Demo\n")
     output = tmp_path / "report"
     output.mkdir()
-    for page in ("arrays.md", "speculation.md"):
+    for page in ("arrays.md", "speculation.md", "execution.md"):
         (output / page).write_text(f"# {page}\n")
 
     def write(figures: dict[str, object]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from config import presets
 from config.errors import Refusal
 from foreshift import __version__, verilog
 
@@ -86,7 +87,7 @@ def check_units(folder: Path, shape: str, units: set[str]) -> None:
     names = {path.stem for path in folder.glob("*.v")}
     assert {f"{system}_dot_{shape}" for system in SYSTEMS} | units < names
     assert {name.split("_")[0] for name in names - units} - set(SYSTEMS) == {
-        "leading", "integer", "shift", "requantiser", "sum"
+        "leading", "integer", "shift", "requantiser", "sum", "softmax", "layer", "gelu", "residual"
     }  # fmt: skip
     assert {path.stem for path in folder.iterdir() if path.suffix == ".json"} == names
     assert {path.suffix for path in folder.iterdir()} == {".v", ".json"}
@@ -115,6 +116,13 @@ def test_equal_modules_are_one(written: Path) -> None:
     for path in written.glob("*/*.v"):
         bodies = list(modules(path.read_text()).values())
         assert len(set(bodies)) == len(bodies), path
+
+
+def test_every_preset_has_what_computes_a_layer(written: Path) -> None:
+    for preset in SMALLER:
+        assert {config.name for config in presets.execution(preset).values()} < {
+            path.stem for path in (written / preset).glob("*.v")
+        }
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -226,6 +234,18 @@ def test_sidecar_of_an_array(written: Path) -> None:
     assert found["preset"] == "minilm"
     assert found["latency"] > 3
     assert [port["role"].split(",")[0] for port in found["ports"] if "role" in port] == ["clock", "reset"]
+
+
+def test_sidecar_of_softmax(written: Path) -> None:
+    found = sidecar(written / "minilm/softmax_16.v")
+    assert found["parameters"]["config"] == {
+        "lanes": 16, "tokens": 128, "score_bits": 21, "shortest": 4, "name": "softmax_16"
+    }  # fmt: skip
+    i = next(port for port in found["ports"] if port["name"] == "i__payload")
+    assert [(field["name"], field["width"]) for field in i["fields"]] == [
+        ("scores", 16 * 21), ("kept", 16), ("last", 1)
+    ]  # fmt: skip
+    assert found["latency"] == 19
 
 
 def test_sidecar_names_the_tools(written: Path) -> None:

@@ -10,7 +10,7 @@ from config import presets
 from config.errors import Refusal
 from hdl.emit import verilog
 from hdl.speculate.speculation import SpeculationUnit
-from synth import liberty, library, report, speculation, timing
+from synth import hierarchy, liberty, library, report, speculation, timing
 
 CONFIG = replace(
     presets.speculation("tiny")["lapa"], rows=2, lanes=2, load=1, tokens=8, width=4, heads=1, head_width=2, window=2
@@ -86,7 +86,7 @@ def test_clock_is_that_of_the_slowest_path(measured):
     if not timing.available():
         assert set(clocks.values()) == {None}
         return
-    ends = speculation._ends(folder / "ends.txt")
+    ends = hierarchy._ends(folder / "ends.txt")
     assert min(clocks.values()) == pytest.approx(1e3 / (1 - min(ends.values())))
     assert all(100 < clock < 10000 for clock in clocks.values())
     memory = [end for end in ends if end.endswith("/pin/D")]
@@ -97,9 +97,10 @@ def test_wrong_owner_goes_red(measured, cells, monkeypatch):
     """A row of the array that counts once, not as often as it occurs, is missed in the sum."""
     unit, folder = measured
     modules = json.loads((folder / "netlist.json").read_text())["modules"]
-    paths = list(speculation._instances(modules, CONFIG.name, CONFIG.name, ""))
+    owner = {module: name for name, found in speculation.PARTS.items() for module in found} | {"": hierarchy.CONTROL}
+    paths = list(hierarchy._instances(modules, owner, CONFIG.name, CONFIG.name, ""))
     once = list({module: (path, owner, module) for path, owner, module in paths}.values())
-    wrong = speculation._parts(modules, CONFIG.name, once, cells, {})
+    wrong = hierarchy._parts(modules, speculation.PARTS, CONFIG.name, once, cells, {})
     assert sum(part.area_um2 for part in wrong) < 0.9 * unit.total.area_um2
 
 
