@@ -91,11 +91,11 @@ def known(store: Store, request: Request) -> Result | None:
 
 
 @cache
-def version() -> str:
-    """Of all that a measurement depends on: sources, models, data."""
+def version(module: str = "tasks.measure") -> str:
+    """Of all that a measurement by a module depends on: sources, models, data."""
     data = sorted(checkpoint.FOLDER.iterdir())
     packages: dict[str, Any] = {
         **corpora.versions(),
         minilm.PACKAGE: importlib.metadata.version(minilm.DISTRIBUTION.split("==")[0]),
     }
-    return fingerprint("tasks.measure", *(f"{name} {each}" for name, each in sorted(packages.items())), data=data)
+    return fingerprint(module, *(f"{name} {each}" for name, each in sorted(packages.items())), data=data)

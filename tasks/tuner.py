@@ -56,9 +56,8 @@ def tried(task: str, method: str, layer: int | None) -> Value:
     chosen = METHODS[method]
     model = prepared(task, chosen.weights)
     layers = len(model.layers)
-    x, attend = batch(task).x, batch(task).attend
-    some = slice(None, None, max(1, len(x) // SEQUENCES[task]))
-    x, attend = x[some], attend[some]
+    some = spread(task, SEQUENCES[task])
+    x, attend = batch(task).x[some], batch(task).attend[some]
     dense = encoder(model, METHODS["dense"], {}, Tally())(x, attend)
     found = []
     for rung in chosen.rungs:
@@ -67,6 +66,11 @@ def tried(task: str, method: str, layer: int | None) -> Value:
         y = encoder(model, chosen, chosen.setting(rungs), tally)(x, attend)
         found.append(asdict(Trial(distance(task, y, dense), tally.left.total / tally.dense.total)))
     return {"trials": found}
+
+
+def spread(task: str, count: int) -> slice:
+    """About so many of the sequences in a task's `batch`, from all over it."""
+    return slice(None, None, max(1, len(batch(task).x) // count))
 
 
 def distance(task: str, y: Any, dense: Any) -> float:
