@@ -41,6 +41,7 @@ GROUPS_formal := test rtl golden formal
 GROUPS_demo := rtl golden sim demo
 GROUPS_synth := rtl golden sim demo synth
 GROUPS_eval := golden demo torch eval
+GROUPS_sweep := golden demo torch eval
 GROUPS_lint := lint rtl golden
 stamps = $(GROUPS_$(1):%=.venv/stamps/%)
 # A test on each core; one that is done early takes over half of what is left of another's.
@@ -86,6 +87,9 @@ eval: writable $(call stamps,eval) ## what each predictor does to real models, 2
 eval-full: writable $(call stamps,eval) ## the same in full, each predictor at its best setting; goes on where it was interrupted
 	@$(PY) -m foreshift eval --full
 
+sweep: writable $(call stamps,sweep) ## what each setting of the predictors trades for work: tables and pictures; goes on where it was interrupted
+	@$(PY) -m foreshift sweep
+
 lint: writable $(call stamps,lint) ## check style, formatting and types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -121,4 +125,4 @@ writable:
 
 always:
 
-.PHONY: help verilog test demo sim formal synth report eval eval-full lint clean distclean system-sim system-timing writable always
+.PHONY: help verilog test demo sim formal synth report eval eval-full sweep lint clean distclean system-sim system-timing writable always

@@ -35,6 +35,11 @@ class NumberSystem:
         """The largest |x·w| of coded operands."""
         return 1 << (2 * max(self.x.bits, self.w.bits) - 2)
 
+    @property
+    def unit_bits(self) -> int:
+        """A sum of 1 stands for 2^this of int8's: the low bits that both operands' codes do without."""
+        return sum(part.dropped_bits for part in (self.x, self.w) if isinstance(part, IntegerFormat))
+
 
 def number_system(name: str, bits: int = OPERAND_BITS, rounding: str = "nearest") -> NumberSystem:
     """The system called `name`, one of `SYSTEMS`; `bits` 4 to 10 for the log systems; `rounding` is HLog's."""

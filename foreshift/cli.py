@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     evaluation.set_defaults(module="foreshift.evaluation")
 
+    sweep = commands.add_parser("sweep", help="how each setting trades answers for work, on calibration data")
+    sweep.add_argument("--quick", action="store_true", help="a few points of each sweep on few items, for a look")
+    sweep.add_argument("--json", action="store_true", help="print the figures as JSON instead of where they are")
+    sweep.set_defaults(module="foreshift.sweep")
+
     _cycles(commands.add_parser("cycles", help="cycles of a model by the cycle model, and where prediction pays"))
 
     report = commands.add_parser("report", help="write the report pages from the figures that were measured")

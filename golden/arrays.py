@@ -99,7 +99,7 @@ def rising(x: Array) -> Array:
     xp = namespace(x)
     if not isinstance(x, np.ndarray) and x.device.type == "cpu":
         # On a CPU, NumPy sorts integers ten times as fast as torch, and in the same memory.
-        return xp.asarray(np.sort(x.numpy(), axis=-1))
+        return xp.asarray(np.sort(x.numpy(), axis=-1), device=x.device)
     return xp.sort(x, axis=-1)
 
 

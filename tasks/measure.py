@@ -98,12 +98,13 @@ def known(store: Store, request: Request) -> Result | None:
 
 
 @cache
-def version(task: str, weights: str) -> str:
-    """Of all that a measurement of a task depends on, with a model of those weights: sources, weights, data."""
+def version(task: str, weights: str = SHIPPED, module: str = "tasks.measure") -> str:
+    """Of all that a measurement of a task by a module depends on, with a model of those weights: sources, weights,
+    data."""
     names = {MODELS[task], MODELS[task] if weights == SHIPPED else fine_tuned_name(task, weights)}
     data = [each for each in checkpoint.FOLDER.iterdir() if each.name.partition(".")[0] in names]
     packages: dict[str, Any] = {
         **corpora.versions(),
         minilm.PACKAGE: importlib.metadata.version(minilm.DISTRIBUTION.split("==")[0]),
     }
-    return fingerprint("tasks.measure", *(f"{name} {each}" for name, each in sorted(packages.items())), data=data)
+    return fingerprint(module, *(f"{name} {each}" for name, each in sorted(packages.items())), data=data)

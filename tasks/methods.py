@@ -20,7 +20,7 @@ from golden.speculate.plan import Plan, Planner
 from golden.speculate.spatten import Spatten
 from golden.speculate.work import Sizes, Work
 from tasks.encoder import Encoder
-from tasks.prepared import BUILD, SHIPPED, SHORTEST, Prepared, Setting, keys, of_layer
+from tasks.prepared import BUILD, SHIPPED, SHORTEST, Prepared, Setting, built, keys, of_layer
 from tasks.work import sizes
 
 CHUNK = 4
@@ -73,13 +73,13 @@ def _spls(model: Prepared, setting: Setting, size: Sizes) -> Session:
 
 
 def _lapa(model: Prepared, setting: Setting, size: Sizes) -> Session:
-    slices = tuple(setting[BUILD]["slices"])
+    unit = built(setting, lapa.SYSTEM)
 
     def plan(number: int, attend: Array) -> Planner:
         here = of_layer(setting, number)
-        eta = tuple(int(here[f"eta{round}"]) for round in range(1, len(slices) + 1))
-        chosen = {"eta": eta, "options": {"slices": slices}}
-        return model.predictor(lapa.predict, lapa.SYSTEM, number, LapaSettings, **chosen).planner(attend)
+        eta = tuple(int(here[f"eta{round}"]) for round in range(1, len(unit["slices"]) + 1))
+        chosen = {"eta": eta, "options": unit}
+        return model.predictor(lapa.predict, unit["system"], number, LapaSettings, **chosen).planner(attend)
 
     # All rounds as if they touched every key: each multiplies by its own bits only.
     return Session(plan, size.predicted_projections + size.predicted_scores)
@@ -169,6 +169,9 @@ class Tally:
     left: Work = field(default_factory=Work)
     dense: Work = field(default_factory=Work)
 
+    def see(self, plan: Plan, q: Array, k: Array) -> None:
+        """Is shown each plan, with the exact Q and K [B, H, T, dh] of its layer."""
+
 
 def encoder(model: Prepared, method: Method, setting: Setting, tally: Tally) -> Encoder:
     """The model's layers in integers with that method; what they do is added to `tally`. Every sequence is treated as
@@ -200,6 +203,7 @@ def _run(model: Prepared, method: Method, setting: Setting, tally: Tally, x: Arr
             made = found if isinstance(found, Plan) else found(*given)
             tally.left += whole.left(made.counts, len(x) * session.prediction, after_qk=session.after_qk)
             tally.dense += whole.dense
+            tally.see(made, *given[1:])
             return made
 
         return plan

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from config.array import NumberSystem
+from config.array import NumberSystem, number_system
 from config.formats import OPERAND_BITS
 from config.speculate import HeadSettings, Settings, SplsSettings
 from golden.arith.quantise import quantise
@@ -91,11 +91,11 @@ class Prepared:
 
     def spls(self, number: int, setting: Setting, tokens: int) -> planner.Predictor:
         """SPLS of one layer, for sequences of so many tokens."""
-        here, build, heads = of_layer(setting, number), setting[BUILD], self.model.shape.heads
+        here, unit, heads = of_layer(setting, number), built(setting, spls.SYSTEM), self.model.shape.heads
         k = keys(here["k"], tokens)
         return self.predictor(
             spls.predict,
-            spls.SYSTEM,
+            unit["system"],
             number,
             SplsSettings,
             k=k,
@@ -103,7 +103,7 @@ class Prepared:
             s=int(here["s"]),
             # More heads than there are never agree: no FFN is copied.
             f=min(max(1, round(here["f"] * heads)), heads + 1),
-            options=build,
+            options=unit,
         )
 
     def choose(self, setting: Setting) -> Callable[[int, Array], Plan]:
@@ -119,6 +119,14 @@ class Prepared:
 def keys(share: float, tokens: int) -> int:
     """A share of a sequence's keys as a number."""
     return max(1, round(share * tokens))
+
+
+def built(setting: Setting, usual: NumberSystem) -> dict[str, Any]:
+    """How the setting says that a unit is built, as `predict` takes it; `system` and `rounding` name the number system,
+    which is the usual one if they do not. What is left out is as `predict` has it."""
+    unit = dict(setting.get(BUILD, {}))
+    name, rounding = unit.pop("system", usual.name), unit.pop("rounding", "nearest")
+    return unit | {"system": number_system(name, rounding=rounding)}
 
 
 def of_layer(setting: Setting, number: int) -> Setting:

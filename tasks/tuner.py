@@ -57,9 +57,8 @@ def tried(task: str, method: str, layer: int | None) -> Value:
     chosen = METHODS[method]
     model = prepared(task, chosen.weights)
     others = _others(task, method)
-    x, attend = batch(task).x, batch(task).attend
-    some = slice(None, None, max(1, len(x) // SEQUENCES[task]))
-    x, attend = x[some], attend[some]
+    some = spread(task, SEQUENCES[task])
+    x, attend = batch(task).x[some], batch(task).attend[some]
     dense = encoder(prepared(task), METHODS["dense"], {}, Tally())(x, attend)
     found = []
     for rung in chosen.rungs:
@@ -78,6 +77,11 @@ def _others(task: str, method: str) -> list[Setting]:
         return [chosen.rungs[0]] * layers
     setting = fine_tuned(task, chosen.weights)[1]["setting"]
     return [{name: of_layer(setting, layer)[name] for name in chosen.rungs[0]} for layer in range(layers)]
+
+
+def spread(task: str, count: int) -> slice:
+    """About so many of the sequences in a task's `batch`, from all over it."""
+    return slice(None, None, max(1, len(batch(task).x) // count))
 
 
 def distance(task: str, y: Any, dense: Any) -> float:

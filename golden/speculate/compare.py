@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from config.array import number_system
 from config.errors import require
-from config.formats import IntegerFormat
 from config.requantise import Multiplier
 from golden.arith.quantise import LARGEST_CODE
 from golden.arith.requantise import requantise
 from golden.execute.scales import multipliers
 from golden.models.minilm import HEAD_WIDTH, HeadInputs
 from golden.speculate import array
+from golden.speculate.operands import in_units
 
 Int64 = NDArray[np.int64]
 Dot = Callable[[str, NDArray[Any], NDArray[Any]], Int64]
@@ -61,8 +61,9 @@ def calibrate(acc: Int64) -> Multiplier:
 
 def predict(system: str, head: HeadInputs, dot: Dot = golden_dot) -> Prediction:
     """Predict `head` in `system`; `dot(system, x, w)` is the golden one unless another, such as the RTL, is given."""
-    q_acc = dot(system, head.x, head.wq) + _bias(system, head.bq)
-    k_acc = dot(system, head.x, head.wk) + _bias(system, head.bk)
+    coded = number_system(system)
+    q_acc = dot(system, head.x, head.wq) + in_units(head.bq, coded)
+    k_acc = dot(system, head.x, head.wk) + in_units(head.bk, coded)
     q_multiplier, k_multiplier = calibrate(q_acc), calibrate(k_acc)
     q = _to_int8(q_acc, q_multiplier)
     k = _to_int8(k_acc, k_multiplier)
@@ -74,18 +75,6 @@ def predict(system: str, head: HeadInputs, dot: Dot = golden_dot) -> Prediction:
         k_multiplier=k_multiplier,
         score_unit=_score_unit(system, head, q_multiplier, k_multiplier),
     )
-
-
-def _unit_bits(system: str) -> int:
-    """One unit of the system's accumulator is 2^this of int8's: the low bits that both operands' codes do without."""
-    coded = number_system(system)
-    return sum(part.dropped_bits for part in (coded.x, coded.w) if isinstance(part, IntegerFormat))
-
-
-def _bias(system: str, bias: Int64) -> Int64:
-    """A bias of the int8 accumulator in units of the system's own, rounded half up."""
-    bits = _unit_bits(system)
-    return bias if bits == 0 else (bias + 2 ** (bits - 1)) >> bits
 
 
 def _to_int8(acc: Int64, multiplier: Multiplier) -> Int64:
@@ -102,7 +91,7 @@ def _score_unit(system: str, head: HeadInputs, q: Multiplier, k: Multiplier) -> 
     real_q = head.x_scale * head.wq_scale / q.real
     real_k = head.x_scale * head.wk_scale / k.real
     dots = 3  # the two projections and the product of their results
-    return float(real_q * real_k * 2 ** (dots * _unit_bits(system)) / np.sqrt(HEAD_WIDTH))
+    return float(real_q * real_k * 2 ** (dots * number_system(system).unit_bits) / np.sqrt(HEAD_WIDTH))
 
 
 def softmax(scores: NDArray[Any]) -> NDArray[np.float64]:

@@ -9,8 +9,7 @@ from config.array import number_system
 from config.speculate import FactSettings
 from golden.arith.top import top
 from golden.arrays import Array
-from golden.speculate.array import dot
-from golden.speculate.operands import predicted
+from golden.speculate.operands import predicted, predicted_scores
 from golden.speculate.plan import Plan, all_critical
 
 SYSTEM = number_system("pot")
@@ -27,9 +26,9 @@ def predict(
     attend: Array | None = None,
 ) -> Plan:
     """The plan of a layer; every row is critical. x: int8 [..., T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in
-    units of the sums, or none; attend: bool [..., T], keys that may be attended to, or none for all.
+    units of int8's sums, or none; attend: bool [..., T], keys that may be attended to, or none for all.
 
     Raises `Refusal` for operands that do not fit each other.
     """
     found = predicted(x, wq, wk, settings, SYSTEM, bq=bq, bk=bk, attend=attend)
-    return all_critical(top(dot(found.q, found.k, SYSTEM), found.pairs, settings.k))
+    return all_critical(top(predicted_scores(found.q, found.k, SYSTEM), found.pairs, settings.k))

@@ -8,13 +8,12 @@ keys that lie too far below the row's maximum (DDF), to the bit.
 
 from collections.abc import Sequence
 
-from config.array import number_system
+from config.array import NumberSystem, number_system
 from config.errors import require
 from config.formats import OPERAND_BITS
 from config.speculate import UNITY, LapaSettings
 from golden.arrays import Array, namespace
-from golden.speculate.array import dot
-from golden.speculate.operands import predicted
+from golden.speculate.operands import predicted, predicted_scores
 from golden.speculate.plan import Plan, all_critical
 
 SYSTEM = number_system("aloc")
@@ -30,10 +29,11 @@ def predict(
     bk: Array | None = None,
     attend: Array | None = None,
     slices: Sequence[int] = (4, 4),
+    system: NumberSystem = SYSTEM,
 ) -> Plan:
     """The plan of a layer; every row is critical. x: int8 [..., T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in
-    units of the sums, or none; attend: bool [..., T], keys that may be attended to, or none for all. slices: as the
-    unit is built.
+    units of int8's sums, or none; attend: bool [..., T], keys that may be attended to, or none for all. slices, system:
+    as the unit is built; the scheme's own system is ALOC. One that codes both operands codes each slice by itself.
 
     Raises `Refusal` for operands that do not fit each other, and unless there is an eta for each slice.
     """
@@ -41,17 +41,18 @@ def predict(
         len(settings.eta) == len(slices),
         f"eta must hold one value for each of {len(slices)} rounds, not {len(settings.eta)}; give one per slice.",
     )
-    found = predicted(x, wq, wk, settings, SYSTEM, bq=bq, bk=bk, attend=attend)
-    return all_critical(rounds(found.q, found.k, found.pairs, settings.eta, slices)[-1])
+    found = predicted(x, wq, wk, settings, system, bq=bq, bk=bk, attend=attend)
+    return all_critical(rounds(found.q, found.k, found.pairs, settings.eta, slices, system)[-1])
 
 
-def rounds(q: Array, k: Array, pairs: Array, eta: Sequence[int], slices: Sequence[int]) -> list[Array]:
+def rounds(
+    q: Array, k: Array, pairs: Array, eta: Sequence[int], slices: Sequence[int], system: NumberSystem = SYSTEM
+) -> list[Array]:
     """The survivors bool [..., T, S] of each round, for Q̂ [..., T, dh], K̂ [..., S, dh] and the allowed `pairs`."""
-    xp = namespace(q, k)
     sums, survivors, found = None, pairs, []
     for part, fraction in zip(sliced(k, slices), eta, strict=True):
-        # Only Q̂ is coded, so it takes the place of the weight. What was dropped is added to as well: nobody looks.
-        added = xp.matrix_transpose(dot(part, q, SYSTEM))
+        # What was dropped is added to as well: nobody looks.
+        added = predicted_scores(q, part, system)
         sums = added if sums is None else sums + added
         survivors = kept(sums, survivors, fraction)
         found.append(survivors)

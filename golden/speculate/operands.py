@@ -36,7 +36,7 @@ def predicted(
     bk: Array | None,
     attend: Array | None,
 ) -> Operands:
-    """x: int8 [..., T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in units of the sums, or none; attend: bool
+    """x: int8 [..., T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in units of int8's sums, or none; attend: bool
     [..., T], keys that may be attended to, or none for all. Raises `Refusal` for operands that do not fit each other.
     """
     check_shapes(x, wq, wk, settings)
@@ -66,13 +66,28 @@ def check_shapes(x: Array, wq: Array, wk: Array, settings: Settings) -> None:
 def project(x: Array, w: Array, bias: Array | None, multipliers: Sequence[Multiplier], system: NumberSystem) -> Array:
     """Q̂ or K̂ of all heads, int64 [..., H, T, dh] within int8: x [..., T, D], w [H, dh, D], bias [H, dh] or none, a
     multiplier per head."""
+    sums = projected(x, w, bias, system)
+    mul, shift = (per_head(values, x) for values in zip(*((m.mul, m.shift) for m in multipliers), strict=True))
+    return requantise(sums, mul, shift)
+
+
+def projected(x: Array, w: Array, bias: Array | None, system: NumberSystem) -> Array:
+    """The sums that Q̂ or K̂ is requantised from, int64 [..., H, T, dh]; arguments as in `project`."""
     xp = namespace(x, w)
     heads, _, width = w.shape
     sums = split_heads(dot(x, xp.reshape(w, (-1, width)), system), heads)
-    if bias is not None:
-        sums = sums + xp.astype(bias, xp.int64)[:, None, :]
-    mul, shift = (per_head(values, x) for values in zip(*((m.mul, m.shift) for m in multipliers), strict=True))
-    return requantise(sums, mul, shift)
+    return sums if bias is None else sums + in_units(xp.astype(bias, xp.int64), system)[:, None, :]
+
+
+def in_units(bias: Array, system: NumberSystem) -> Array:
+    """A bias of int8's sums, int64, in units of the system's own, rounded half up."""
+    return (bias + ((1 << system.unit_bits) >> 1)) >> system.unit_bits
+
+
+def predicted_scores(q: Array, k: Array, system: NumberSystem) -> Array:
+    """Q̂K̂ᵀ, exact, int64 [..., T, S]. A system that codes one operand only codes Q̂, the one that is made at run time,
+    so Q̂ takes the place of the weight (LAPA III-A)."""
+    return namespace(q, k).matrix_transpose(dot(k, q, system))
 
 
 def score_shifts(settings: Settings, heads: int, like: Array) -> Array:

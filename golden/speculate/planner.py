@@ -16,11 +16,10 @@ from config.array import NumberSystem
 from config.requantise import Multiplier
 from config.speculate import HeadSettings, Settings
 from golden.arith.quantise import LARGEST_CODE, round_half_up
-from golden.arrays import Array, namespace, split_heads, to_numpy
+from golden.arrays import Array, namespace, to_numpy
 from golden.execute.scales import multipliers
 from golden.models.transformer import LayerWeights
-from golden.speculate.array import dot
-from golden.speculate.operands import project
+from golden.speculate.operands import predicted_scores, project, projected
 from golden.speculate.plan import Plan, Planner
 
 Floats = NDArray[np.float64]
@@ -29,7 +28,7 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Weights:
     """A layer's W_Q and W_K as a predictor has them: int8 [H, dh, D], each head at a scale of its own, and their biases
-    int64 [H, dh] in units of the sums."""
+    int64 [H, dh] in units of int8's sums."""
 
     wq: Array
     wk: Array
@@ -61,8 +60,7 @@ def head_scales(x: Array, weights: Weights, system: NumberSystem, score_bits: in
     (q, q_scales), (k, k_scales) = (
         _projected(x, w, b, system) for w, b in ((weights.wq, weights.bq), (weights.wk, weights.bk))
     )
-    # What is coded at run time by a system that codes one operand only is Q̂.
-    scores = dot(q, k, system) if system.x == system.w else dot(k, q, system)
+    scores = predicted_scores(q, k, system)
     # A negative score fits one further than a positive one.
     folded = namespace(scores).where(scores < 0, ~scores, scores)
     shifts = [max(0, int(value).bit_length() - (score_bits - 1)) for value in _largest(folded)]
@@ -70,8 +68,7 @@ def head_scales(x: Array, weights: Weights, system: NumberSystem, score_bits: in
 
 
 def _projected(x: Array, w: Array, b: Array, system: NumberSystem) -> tuple[Array, list[Multiplier]]:
-    sums = split_heads(dot(x, namespace(x).reshape(w, (-1, w.shape[-1])), system), w.shape[0]) + b[:, None, :]
-    scale = multipliers(LARGEST_CODE / np.maximum(_largest(sums), 1))
+    scale = multipliers(LARGEST_CODE / np.maximum(_largest(projected(x, w, b, system)), 1))
     by_head = [Multiplier(int(mul), int(shift)) for mul, shift in zip(scale.mul, scale.shift, strict=True)]
     return project(x, w, b, by_head, system), by_head
 

@@ -5,13 +5,12 @@ Q̂, K̂ ─► HLog scores ─► shift, saturate ─┬─► top k ───�
                                           └─► top k_similarity ──► rows compared inside their window
 """
 
-from config.array import number_system
+from config.array import NumberSystem, number_system
 from config.errors import require
 from config.speculate import UNITY, WINDOWS, SplsSettings
 from golden.arith.top import top
 from golden.arrays import Array, namespace, positions
-from golden.speculate.array import dot
-from golden.speculate.operands import predicted, score_shifts
+from golden.speculate.operands import predicted, predicted_scores, score_shifts
 from golden.speculate.plan import Plan, assemble
 
 SYSTEM = number_system("hlog")
@@ -28,15 +27,17 @@ def predict(
     attend: Array | None = None,
     window: int = 8,
     score_bits: int = 8,
+    system: NumberSystem = SYSTEM,
 ) -> Plan:
-    """The plan of a layer. x: int8 [..., T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in units of the sums, or none;
-    attend: bool [..., T], keys that may be attended to, or none for all. window, score_bits: as the unit is built.
+    """The plan of a layer. x: int8 [..., T, D]; wq, wk: int8 [H, dh, D]; bq, bk: [H, dh] in units of int8's sums, or
+    none; attend: bool [..., T], keys that may be attended to, or none for all. window, score_bits, system: as the unit
+    is built; the scheme's own system is HLog.
 
     Raises `Refusal` for operands that do not fit each other.
     """
-    found = predicted(x, wq, wk, settings, SYSTEM, bq=bq, bk=bk, attend=attend)
+    found = predicted(x, wq, wk, settings, system, bq=bq, bk=bk, attend=attend)
     shifts = score_shifts(settings, wq.shape[0], x)
-    scores = shifted(dot(found.q, found.k, SYSTEM), shifts, score_bits)
+    scores = shifted(predicted_scores(found.q, found.k, system), shifts, score_bits)
     mask, reference = select(scores, found.pairs, settings, window)
     return assemble(mask, reference, window, settings.f)
 

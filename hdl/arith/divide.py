@@ -49,13 +49,13 @@ class DivideStep(wiring.Component):
 
     Parameters: `bits` of the divisor.
     Members: `begins`: In, 1: of `given`, and not of `held`; both In, `excess_layout`. `excess`: Out, bits + 1, two's
-    complement, from -divisor to divisor - 1; `bit`: Out, 1: it is not negative.
+    complement, from -divisor to divisor - 1; `quotient_bit`: Out, 1: it is not negative.
     """
 
     def __init__(self, bits: int):
         layout = excess_layout(bits)
         super().__init__(
-            {"begins": In(1), "given": In(layout), "held": In(layout), "excess": Out(bits + 1), "bit": Out(1)}
+            {"begins": In(1), "given": In(layout), "held": In(layout), "excess": Out(bits + 1), "quotient_bit": Out(1)}
         )
 
     def elaborate(self, platform):
@@ -68,7 +68,7 @@ class DivideStep(wiring.Component):
         m.d.comb += [
             source.eq(Mux(self.begins, self.given, self.held)),
             self.excess.eq(excess[:-1]),
-            self.bit.eq(~self.excess[-1]),
+            self.quotient_bit.eq(~self.excess[-1]),
         ]
         return m
 
@@ -121,8 +121,8 @@ class DivideStage(wiring.Component):
         with m.If(take | ~idle):
             m.d.sync += [
                 excess.doubled.eq(Cat(Const(0, 1), step.excess)),
-                excess.negative.eq(~step.bit),
-                work.quotient.eq(Cat(step.bit, quotient[:-1])),
+                excess.negative.eq(~step.quotient_bit),
+                work.quotient.eq(Cat(step.quotient_bit, quotient[:-1])),
             ]
         return m
 

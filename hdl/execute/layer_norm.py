@@ -119,7 +119,7 @@ class LayerNormUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.sums = share(self._sums, "norm_sums", platform)
+        m.submodules.row_sums = share(self._sums, "norm_sums", platform)
         m.submodules.root = share(self._root, "norm_root", platform)
         m.submodules.reciprocal = share(self._reciprocal, "norm_reciprocal", platform)
         m.submodules.store = share(self._store, "norm_store", platform)

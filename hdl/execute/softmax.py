@@ -102,7 +102,7 @@ class SoftmaxUnit(wiring.Component):
             total.last.eq(lasts[-1]),
             Cat(total.powers).eq(Cat(powers)),
             waiting.leave.eq(total.leave),
-            total.context.eq(waiting.context),
+            total.multiplier.eq(waiting.multiplier),
         ]
         self._offer(m, enable[-1], lasts[-1])
         self._divide(m, total, divider)

@@ -32,7 +32,7 @@ class RowTotal(wiring.Component):
     -------
     advance: Out, 1: a beat can be taken. It depends on no input. enter: In, 1, only with `advance`: a beat
     comes; powers: In, lanes of 22 bits; last: In, 1: the last one of its row.
-    leave: Out, 1: `context` is to be that of the next row from the next cycle on; context: In, `MULTIPLIER`.
+    leave: Out, 1: `multiplier` is to be that of the next row from the next cycle on; multiplier: In, `MULTIPLIER`.
     o: Out, stream of `operands_layout(16, 6)`: mul, the total's top 16 bits or 2^15 for a total of 0, and shift + the
     bits that the total has over 22.
     """
@@ -52,7 +52,7 @@ class RowTotal(wiring.Component):
                 "powers": In(data.ArrayLayout(POWER_BITS + 1, lanes)),
                 "last": In(1),
                 "leave": Out(1),
-                "context": In(MULTIPLIER),
+                "multiplier": In(MULTIPLIER),
                 "o": Out(stream.Signature(operands_layout(DIVISOR_BITS, SHIFT_BITS))),
             }
         )
@@ -140,8 +140,8 @@ class RowTotal(wiring.Component):
         over = binary(list(leading), (len(leading) - 1).bit_length())
         division = Signal(self.o.payload.shape())
         m.d.comb += [
-            division.dividend.eq(self.context.mul),
+            division.dividend.eq(self.multiplier.mul),
             division.divisor.eq(Cat(divisor, 1)),
-            division.tag.eq(self.context.shift + over),
+            division.tag.eq(self.multiplier.shift + over),
         ]
         return division

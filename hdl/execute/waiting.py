@@ -5,7 +5,7 @@
        │                                   │ first of its row
        ├─► RowLargest ─► queue ─► next ─►  ▼
        ├─► exponents ──► queue ─► next ─► largest, exponent
-       └─► contexts ───► queue ─────────────────────────────► context
+       └─► multipliers ► queue ─────────────────────────────► multiplier
 
 A ring, so that rows of different lengths share its words: it holds the longest row, and the beats that come while the
 last level of its comparisons is under way. Then it never fills while what is behind it takes a beat a cycle.
@@ -35,7 +35,7 @@ class WaitingRows(wiring.Component):
     advance: In, 1: what stands at the output is taken, and the next one comes. valid: Out, 1; beat: Out, scores in
     offset binary, kept and last, the next beat if `valid`.
     largest: Out, score_bits, offset binary; exponent: Out, `MULTIPLIER`: of the row of the beat that was taken last.
-    leave: In, 1: the row that has been under way for longest is at its end. context: Out, `MULTIPLIER`, its setting,
+    leave: In, 1: the row that has been under way for longest is at its end. multiplier: Out, `MULTIPLIER`, its own,
     from the next cycle until the next `leave`.
     error: Out, 1: a row was longer than `beats`, and was cut there. Stays.
     """
@@ -54,7 +54,7 @@ class WaitingRows(wiring.Component):
                 "largest": Out(score_bits),
                 "exponent": Out(MULTIPLIER),
                 "leave": In(1),
-                "context": Out(MULTIPLIER),
+                "multiplier": Out(MULTIPLIER),
                 "error": Out(1),
             }
         )
@@ -149,8 +149,8 @@ class WaitingRows(wiring.Component):
         search, row = self._search, self.row
         largest = self._queue(m, "largest", (search.done, found, search.largest), (fetches, fetched), platform)
         exponent = self._queue(m, "exponent", (ends, ended, row.exponent), (fetches, fetched), platform)
-        context = self._queue(m, "context", (ends, ended, row.context), (self.leave, left), platform)
-        m.d.comb += self.context.eq(context)
+        multiplier = self._queue(m, "multiplier", (ends, ended, row.context), (self.leave, left), platform)
+        m.d.comb += self.multiplier.eq(multiplier)
         with m.If(takes):
             m.d.sync += [self.largest.eq(largest), self.exponent.eq(exponent)]
         return (ended.index != left.index) | (ended.lap == left.lap)

@@ -152,14 +152,14 @@ class StepClaim(wiring.Component):
             source.eq(Mux(self.begins, self.given, self.held)),
             remainder.eq(Cat(source.doubled, source.negative).as_signed() + Mux(source.negative, twice, 0)),
             excess.eq(step.excess.as_signed()),
-            left.eq(excess + Mux(step.bit, 0, source.divisor)),
+            left.eq(excess + Mux(step.quotient_bit, 0, source.divisor)),
             Assume(source.divisor[-1]),
             Assume(remainder >= 0),
             Assume(remainder < twice),
-            Assert(remainder == Mux(step.bit, source.divisor, 0) + left),
+            Assert(remainder == Mux(step.quotient_bit, source.divisor, 0) + left),
             Assert(left >= 0),
             Assert(left < source.divisor),
-            Assert(step.bit == (excess >= 0)),
+            Assert(step.quotient_bit == (excess >= 0)),
         ]
         return m
 
@@ -276,7 +276,7 @@ class StepThatNeverAdds(DivideStep):
         source = data.View(self.held.shape(), source)
         m.d.comb += [
             self.excess.eq(source.doubled - source.divisor),
-            self.bit.eq(~self.excess[-1]),
+            self.quotient_bit.eq(~self.excess[-1]),
         ]
         return m
 

@@ -97,7 +97,7 @@ def test_locks_hold_what_the_project_names() -> None:
 
 
 def test_every_command_names_groups_that_exist() -> None:
-    assert set(NEEDED_BY) == {"verilog", "test", "sim", "formal", "demo", "synth", "eval", "lint"}
+    assert set(NEEDED_BY) == {"verilog", "test", "sim", "formal", "demo", "synth", "eval", "sweep", "lint"}
     assert {group for groups in NEEDED_BY.values() for group in groups.split()} == set(DIRECT)
 
 
@@ -279,6 +279,7 @@ def test_help_is_the_default_and_explains_every_command() -> None:
         "report",
         "eval",
         "eval-full",
+        "sweep",
         "clean",
         "help",
     }
