@@ -62,7 +62,7 @@ def benchmark(name: str) -> Benchmark:
 
 
 PARTS = ("test", "calibration")
-"""What is reported, and what settings are found on. For the models trained here, calibration is on training data."""
+"""What is reported, and what settings are found on. The images of calibration are those of training."""
 
 _DENSE: dict[str, Callable[[], Encoder]] = {
     "retrieval": retrieval.dense,
@@ -123,4 +123,4 @@ def _place(which: Benchmark, part: str, limit: int | None) -> str:
     """What the task calls that part of its data, after checking what was asked for."""
     require(part in PARTS, f"A part must be one of {', '.join(PARTS)}, not {part!r}; choose one.")
     require(limit is None or limit >= 1, f"The limit must be at least 1, not {limit}; ask for one item or more.")
-    return "train" if part == "calibration" and which.task != "retrieval" else part
+    return "train" if part == "calibration" and which.task == "vision" else part

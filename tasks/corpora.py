@@ -135,12 +135,6 @@ def pairs(corpus: str, part: str = "test", limit: int = PAIRS) -> tuple[Pair, ..
     return tuple(found[i * len(found) // count] for i in range(count))
 
 
-def unlabelled() -> list[str]:
-    """All docstrings of the calibration part, those included that make no pair: text to fine-tune on."""
-    found = (each for corpus in CORPORA for each in docstrings(corpus))
-    return [each.text for each in found if share(each.name) >= _TEST_SHARE]
-
-
 def pair(docstring: Docstring) -> Pair | None:
     """The docstring in its two halves; None where one is too short, or the rest repeats the summary."""
     body = _without_signatures(docstring.text)

@@ -5,16 +5,17 @@
        └─► layers in training ─► plans ─► sparse ─► outputs ─┴─► how far apart ─► gradient, plans held constant
 
 What is kept and what is copied is decided by the golden predictor, from the weights of the moment; through it, no
-gradient flows (straight-through). The text and images are those of training and calibration; of the text, no more is
-known than what the shipped model makes of it and, in the language model, which token comes next.
+gradient flows (straight-through). Images and the language model's text are those that it was trained on; MiniLM's is
+text of its own (`tasks.prose`), of which no more is known than what the shipped model makes of it.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,14 +28,14 @@ from golden.models import checkpoint, minilm, transformer
 from golden.models import language as language_model
 from golden.models.transformer import LayerWeights
 from golden.speculate.plan import Plan
-from tasks import corpora, language, vision
+from tasks import corpora, language, prose, vision
 from tasks.benchmarks import BENCHMARKS, dense, measure
 from tasks.encoder import Progress, float_encoder, silent
 from tasks.prepared import BUILD, MODELS, SHORTEST, Prepared, Setting, fine_tuned_name, prepare_sparse, weights_of
 from tasks.train import UNFINISHED, Loss, Parameters, Recipe, as_stored, fit
 
 VARIANT = "spls"
-REFRESH = 100
+REFRESH = 250
 """Steps between two looks at the ranges of all tensors, from which the predictor's scales follow."""
 LENGTHS = (128, 128, 128, 64, 64, 24)
 """Of the texts that MiniLM is trained on, one of these for each batch."""
@@ -60,7 +61,7 @@ class Family:
 def texts(recipe: Recipe) -> Iterator[Given]:
     """Crops of docstrings as MiniLM's input, all of a batch of one length; most begin where their text does."""
     chance = np.random.default_rng(recipe.seed)
-    coded = [ids[1:-1] for ids in minilm.truncated(corpora.unlabelled(), limit=4 * minilm.TOKEN_LIMIT)]
+    coded = [ids[1:-1] for ids in minilm.truncated(list(prose.texts()), limit=4 * minilm.TOKEN_LIMIT)]
     first, last = minilm.truncated([""])[0]
     while True:
         length = int(chance.choice(LENGTHS))
@@ -106,11 +107,17 @@ def embedding_loss(outputs: Outputs, exact: Outputs, labels: Array | None) -> Ar
     return 8 * (1 - (one * other).sum(-1).mean()) + near + 0.3 * apart(outputs, exact)
 
 
-def _answer_loss(logits: Callable[[Array], Array], weight: float) -> Callable[[Outputs, Outputs, Array | None], Array]:
-    """Of probabilities: how likely they make the labels, and with some weight their divergence from the exact ones."""
+def _answer_loss(ends: Callable[[], Any], weight: float) -> Callable[[Outputs, Outputs, Array | None], Array]:
+    """Of the probabilities that a model ends with: how likely they make the labels, and with some weight their
+    divergence from the exact ones."""
+
+    @cache
+    def model(device: str) -> Any:
+        return ends().map(lambda tensor: tensor.to(device))
 
     def loss(outputs: Outputs, exact: Outputs, labels: Array | None) -> Array:
         assert labels is not None
+        logits = model(str(labels.device)).logits
         found, wanted = (logits(each[-1]).flatten(0, -2) for each in (outputs, exact))
         told = torch.nn.functional.cross_entropy(found, labels.flatten())
         return told + weight * (_divergence(found, wanted) + 0.1 * apart(outputs, exact))
@@ -134,31 +141,31 @@ ONE, NONE = 0.01, 2.0
 """One head's word is enough for an FFN to be copied; or no number of them."""
 FAMILIES = {
     "retrieval": Family(
-        Recipe(steps=450, batch=16, rate=5e-4, warm=30, decay=0.0),
-        _setting([96] * 6, [ONE] * 6),
+        Recipe(steps=2050, batch=64, rate=5e-4, warm=102, decay=0.0),
+        _setting([80] * 6, [ONE] * 6),
         texts,
         embedding_loss,
     ),
     "language": Family(
-        Recipe(steps=1500, batch=16, rate=2e-3, warm=50, decay=0.0),
-        _setting([96, 128, 128, 128], [NONE, ONE, ONE, ONE]),
+        Recipe(steps=1350, batch=32, rate=2e-3, warm=67, decay=0.0),
+        _setting([128, 192, 192, 192], [NONE, ONE, ONE, ONE]),
         windows,
-        _answer_loss(lambda y: language.model().logits(y), 0.3),
+        _answer_loss(language.model, 0.3),
     ),
     "vision": Family(
-        Recipe(steps=700, batch=64, rate=1e-3, warm=30, decay=0.0),
-        _setting([64, 192, 256, 256], [NONE, ONE, ONE, ONE]),
+        Recipe(steps=2500, batch=64, rate=1e-3, warm=100, decay=0.0),
+        _setting([128, 256, 256, 256], [NONE, ONE, ONE, ONE]),
         images,
-        _answer_loss(lambda y: vision.model().logits(y), 2.0),
+        _answer_loss(vision.model, 2.0),
     ),
 }
 
 
-def losses(task: str, recipe: Recipe, *, sparse: bool = True) -> Callable[[], Loss]:
+def losses(task: str, recipe: Recipe, *, sparse: bool = True, device: str = "cpu") -> Callable[[], Loss]:
     """The next batch's loss, of parameters that are a model's layers. sparse: with the family's setting, else dense."""
     family, given = FAMILIES[task], FAMILIES[task].batches(recipe)
     weights, shape = weights_of(task)
-    shipped = [each.map(lambda tensor: torch.as_tensor(tensor, dtype=torch.float32)) for each in weights]
+    shipped = [each.map(lambda tensor: torch.as_tensor(tensor, dtype=torch.float32, device=device)) for each in weights]
     found: Prepared | None = None
     drawn = 0
 
@@ -166,7 +173,8 @@ def losses(task: str, recipe: Recipe, *, sparse: bool = True) -> Callable[[], Lo
         nonlocal found
         layers = checkpoint.layers(parameters)
         if sparse and (fresh or found is None):
-            found = prepare_sparse(task, [each.map(torch.detach) for each in layers], shape, family.setting)
+            held = [each.map(torch.detach) for each in layers]
+            found = prepare_sparse(task, held, shape, family.setting, device)
         with torch.no_grad():
             exact = _outputs(x, shipped, shape, None)
         choose = found.choose(family.setting) if found and x.shape[1] >= SHORTEST else None
@@ -174,7 +182,7 @@ def losses(task: str, recipe: Recipe, *, sparse: bool = True) -> Callable[[], Lo
 
     def following() -> Loss:
         nonlocal drawn
-        x, labels = next(given)
+        x, labels = (None if each is None else each.to(device) for each in next(given))
         fresh, drawn = drawn % REFRESH == 0, drawn + 1
         return lambda parameters: loss(parameters, x, labels, fresh)
 
@@ -204,20 +212,23 @@ def finetune(
     kept: Path | None = None,
     *,
     sparse: bool = True,
+    device: str = "cpu",
 ) -> None:
     """Train, and write the checkpoint that `tasks.prepared` reads. sparse: or dense: what training alone does."""
     parameters = {
-        f"layer.{number}.{name}": torch.as_tensor(tensor, dtype=torch.float32).clone().requires_grad_()
+        f"layer.{number}.{name}": torch.tensor(tensor, dtype=torch.float32, device=device).requires_grad_()
         for number, layer in enumerate(weights_of(task)[0])
         for name, tensor in vars(layer).items()
     }
-    course = fit(parameters, losses(task, recipe, sparse=sparse), recipe, progress, kept)
+    course = fit(parameters, losses(task, recipe, sparse=sparse, device=device), recipe, progress, kept)
     packed, _ = as_stored(parameters)
     record = {
-        "command": f"python -m tasks.finetune {task}" + ("" if sparse else " --dense"),
+        "command": f"python -m tasks.finetune {task}"
+        + ("" if sparse else " --dense")
+        + ("" if device == "cpu" else f" --device {device}"),
         "recipe": asdict(recipe),
         "setting": FAMILIES[task].setting if sparse else {},
-        "versions": corpora.versions(),
+        "versions": corpora.versions() | (prose.versions() if task == "retrieval" else {}),
         "losses": " ".join(f"{np.mean(course[at : at + REFRESH]):.3f}" for at in range(0, len(course), REFRESH)),
     }
     checkpoint.write(_name(task, sparse), {"safetensors": packed}, record, folder)
@@ -246,16 +257,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("task", choices=tuple(MODELS))
     parser.add_argument("--steps", type=int, help="fewer or more steps than the shipped weights were trained for")
     parser.add_argument("--dense", action="store_true", help="the same training without a plan, to compare with")
+    parser.add_argument("--device", default="cpu", help="such as cuda; two runs are only equal on a CPU")
     parser.add_argument("--folder", type=Path, default=checkpoint.FOLDER, help="where the checkpoint goes")
     given = parser.parse_args(arguments)
     recipe = FAMILIES[given.task].recipe
     recipe = Recipe(**asdict(recipe) | {"steps": given.steps or recipe.steps})
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(given.device == "cpu")
     try:
         kept = UNFINISHED / f"{_name(given.task, not given.dense)}.pt"
         with tqdm(total=recipe.steps, unit="step", mininterval=2) as bar:
-            finetune(given.task, recipe, given.folder, bar.update, kept, sparse=not given.dense)
+            finetune(given.task, recipe, given.folder, bar.update, kept, sparse=not given.dense, device=given.device)
         kept.unlink(missing_ok=True)
         compare(given.task, given.folder, not given.dense)
     except Refusal as refusal:

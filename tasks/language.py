@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The language task: how well the next token of docstrings is predicted that the model was not trained on.
 
-Which objects are held out is decided by their names, alone; but many docstrings are nearly those of others, and of the
-held-out ones only those count that nearly agree with no training text and with none before them. The texts of a part
+Which objects are held out is decided by their names, alone, and so is which of these are for calibration; but many
+docstrings are nearly those of others, and of the held-out ones only those count that nearly agree with no training text
+and with none before them. The texts of a part
 follow each other, sorted by name, each with an end mark, and are cut into windows of 128 tokens.
 """
 
@@ -24,7 +25,8 @@ from tasks.split import share
 
 WINDOW = language.POSITIONS
 TEST_SHARE = 0.1
-PARTS = ("test", "train")
+CALIBRATION_SHARE = 0.03
+PARTS = ("test", "calibration", "train")
 END = "<|end|>"
 BATCH = 16
 
@@ -32,14 +34,16 @@ Windows = NDArray[np.int64]
 
 
 def texts(corpus: str, part: str) -> list[str]:
-    """The docstrings of a part, sorted by name; what says nearly the same as another is in no test.
+    """The docstrings of a part, sorted by name; what says nearly the same as another is in no
+    part that is held out.
 
     Raises Refusal for an unknown corpus or part.
     """
     require(part in PARTS, f"A part must be one of {', '.join(PARTS)}, not {part!r}; choose one.")
     if part == "train":
         return [each.text for each in docstrings(corpus) if not _held_out(each.name)]
-    return [each.text for each in docstrings(corpus) if each.name in _tested()]
+    found = [each for each in docstrings(corpus) if each.name in _fresh()]
+    return [each.text for each in found if (share(each.name) < CALIBRATION_SHARE) == (part == "calibration")]
 
 
 def _held_out(name: str) -> bool:
@@ -47,8 +51,8 @@ def _held_out(name: str) -> bool:
 
 
 @cache
-def _tested() -> frozenset[str]:
-    """The names of the test texts of all corpora."""
+def _fresh() -> frozenset[str]:
+    """The names of the texts of all corpora that count among those that are held out."""
     held_out = [each for corpus in CORPORA for each in docstrings(corpus) if _held_out(each.name)]
     known = [text for corpus in CORPORA for text in texts(corpus, "train")]
     fresh = unlike([each.text for each in held_out], known)
@@ -78,7 +82,7 @@ def _all_windows(corpus: str, part: str) -> Windows:
 def corpus_windows(corpus: str, part: str = "test", limit: int | None = None) -> Windows:
     """The windows [N, 129] of a part of a corpus; with a limit, at most so many, spread evenly.
 
-    Perplexity is reported over part "test"; part "train" is for finding settings.
+    Perplexity is reported over part "test"; part "calibration" is for finding settings.
     """
     found = _all_windows(corpus, part)
     count = min(limit or len(found), len(found))

@@ -144,11 +144,16 @@ def prepared(task: str, variant: str = SHIPPED) -> Prepared:
 
 
 def prepare_sparse(
-    task: str, weights: Sequence[transformer.LayerWeights], shape: transformer.Architecture, setting: Setting
+    task: str,
+    weights: Sequence[transformer.LayerWeights],
+    shape: transformer.Architecture,
+    setting: Setting,
+    device: str = "cpu",
 ) -> Prepared:
     """Weights that were trained to be run by SPLS, and whose tensors have the ranges that they have then. The scales of
     the predictor that finds them are those of a dense run."""
-    return prepare(task, weights, shape, prepare(task, weights, shape).choose(setting))
+    dense = prepare(task, weights, shape, device=device)
+    return prepare(task, weights, shape, dense.choose(setting), device)
 
 
 def prepare(
@@ -156,9 +161,11 @@ def prepare(
     weights: Sequence[transformer.LayerWeights],
     shape: transformer.Architecture,
     choose: Callable[[int, Array], Plan] | None = None,
+    device: str = "cpu",
 ) -> Prepared:
-    """Those weights in integers, with the scales of the task's data, when the plans are those of `choose`."""
-    given = batch(task)
+    """Those weights in integers, with the scales of the task's data, when the plans are those of `choose`. device: of
+    torch, where everything is then kept."""
+    given = Batch(batch(task).x.to(device), batch(task).attend.to(device))
     with torch.no_grad():
         model = integer.build(weights, shape, [given], PERCENTILES[task], choose)
         layers = model.like(given.x)
@@ -221,7 +228,7 @@ def _inputs(
             seen.append(x)
             if choose is None:
                 return integer.dense(attend, model.shape)
-            scale = torch.as_tensor(model.layers[number].qkv_scale)
+            scale = torch.as_tensor(model.layers[number].qkv_scale, device=x.device)
             return choose(number, x * scale)
 
         return plan

@@ -122,7 +122,7 @@ def _resume(kept: Path | None, recipe: Recipe, parameters: Parameters, optimiser
     """The losses of the steps that are done; none where there is no state, or it is of another training."""
     if kept is None or not kept.is_file():
         return []
-    state = torch.load(kept, weights_only=True)
+    state = torch.load(kept, weights_only=True, map_location="cpu")
     if state["of"] != {"recipe": asdict(recipe), "versions": corpora.versions()}:
         return []
     with torch.no_grad():
@@ -256,7 +256,7 @@ def _vision_scores(stored: Parameters) -> checkpoint.Record:
 
 def as_stored(parameters: Parameters) -> tuple[bytes, Parameters]:
     """The weights as a file, and as they are read back from it."""
-    packed = checkpoint.pack({name: each.detach().numpy() for name, each in parameters.items()})
+    packed = checkpoint.pack({name: each.detach().cpu().numpy() for name, each in parameters.items()})
     return packed, _unpacked(packed)
 
 

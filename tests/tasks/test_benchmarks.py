@@ -65,7 +65,7 @@ def test_a_measurement_is_the_tasks_own() -> None:
     exact = {"top1": scores.top1, "mrr": scores.mrr, "cosine": pytest.approx(1)}
     assert measure(which, dense(which), "calibration", 3, done.append) == exact
     which = benchmark("language/stdlib.data")
-    windows = language.corpus_windows("stdlib.data", "train", 3)
+    windows = language.corpus_windows("stdlib.data", "calibration", 3)
     expected = {"perplexity": language.perplexity(windows, language.dense())}
     assert measure(which, dense(which), "calibration", 3, done.append) == expected
     which = benchmark("vision/digits.noisy")
