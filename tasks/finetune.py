@@ -35,8 +35,8 @@ from tasks.prepared import BUILD, MODELS, SHORTEST, Prepared, Setting, fine_tune
 from tasks.train import UNFINISHED, Loss, Parameters, Recipe, as_stored, fit
 
 VARIANT = "spls"
-REFRESH = 250
-"""Steps between two looks at the ranges of all tensors, from which the predictor's scales follow."""
+EACH = 100
+"""The record has the mean loss of each so many steps."""
 LENGTHS = (128, 128, 128, 64, 64, 24)
 """Of the texts that MiniLM is trained on, one of these for each batch."""
 Given = tuple[Array, Array | None]
@@ -50,12 +50,14 @@ Outputs = Sequence[Array]
 @dataclass(frozen=True)
 class Family:
     """recipe: how long, how fast. setting: of SPLS while it is trained. batches: endless. loss: of the outputs in
-    training against the shipped model's, and labels."""
+    training against the shipped model's, and labels. refresh: steps between two looks at the ranges of all tensors,
+    from which the predictor's scales follow."""
 
     recipe: Recipe
     setting: Setting
     batches: Callable[[Recipe], Iterator[Given]]
     loss: Callable[[Outputs, Outputs, Array | None], Array]
+    refresh: int = 100
 
 
 def texts(recipe: Recipe) -> Iterator[Given]:
@@ -145,16 +147,17 @@ FAMILIES = {
         _setting([80] * 6, [ONE] * 6),
         texts,
         embedding_loss,
+        refresh=250,
     ),
     "language": Family(
-        Recipe(steps=1350, batch=32, rate=2e-3, warm=67, decay=0.0),
-        _setting([128, 192, 192, 192], [NONE, ONE, ONE, ONE]),
+        Recipe(steps=1500, batch=16, rate=2e-3, warm=50, decay=0.0),
+        _setting([96, 128, 128, 128], [NONE, ONE, ONE, ONE]),
         windows,
         _answer_loss(language.model, 0.3),
     ),
     "vision": Family(
-        Recipe(steps=2500, batch=64, rate=1e-3, warm=100, decay=0.0),
-        _setting([128, 256, 256, 256], [NONE, ONE, ONE, ONE]),
+        Recipe(steps=700, batch=64, rate=1e-3, warm=30, decay=0.0),
+        _setting([64, 192, 256, 256], [NONE, ONE, ONE, ONE]),
         images,
         _answer_loss(vision.model, 2.0),
     ),
@@ -183,7 +186,7 @@ def losses(task: str, recipe: Recipe, *, sparse: bool = True, device: str = "cpu
     def following() -> Loss:
         nonlocal drawn
         x, labels = (None if each is None else each.to(device) for each in next(given))
-        fresh, drawn = drawn % REFRESH == 0, drawn + 1
+        fresh, drawn = drawn % family.refresh == 0, drawn + 1
         return lambda parameters: loss(parameters, x, labels, fresh)
 
     return following
@@ -229,7 +232,7 @@ def finetune(
         "recipe": asdict(recipe),
         "setting": FAMILIES[task].setting if sparse else {},
         "versions": corpora.versions() | (prose.versions() if task == "retrieval" else {}),
-        "losses": " ".join(f"{np.mean(course[at : at + REFRESH]):.3f}" for at in range(0, len(course), REFRESH)),
+        "losses": " ".join(f"{np.mean(course[at : at + EACH]):.3f}" for at in range(0, len(course), EACH)),
     }
     checkpoint.write(_name(task, sparse), {"safetensors": packed}, record, folder)
 
