@@ -183,10 +183,14 @@ SWEEPS: Mapping[str, Sweep] = {
 
 
 def quick() -> dict[str, Sweep]:
-    """A few points of each sweep, from mild to strict; half of each line."""
-    return {
-        name: replace(
-            sweep, points=sweep.points[1::2] if sweep.line else sweep.points[:: max(1, len(sweep.points) // 2)]
-        )
-        for name, sweep in SWEEPS.items()
-    }
+    """A few points of each sweep, from mild to strict; of a sweep in lines, the ends of every second line."""
+    return {name: replace(sweep, points=_few(sweep)) for name, sweep in SWEEPS.items()}
+
+
+def _few(sweep: Sweep) -> list[Point]:
+    if not sweep.line:
+        return list(sweep.points[:: max(1, len(sweep.points) // 2)])
+    lines: dict[Any, list[Point]] = {}
+    for point in sweep.points:
+        lines.setdefault(point.at[sweep.line], []).append(point)
+    return [point for line in list(lines.values())[::2] for point in (line if len(line) == 1 else (line[0], line[-1]))]

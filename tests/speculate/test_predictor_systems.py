@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SPLS and LAPA in other number systems than their own, against definitions written out entry by entry."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,7 @@ def projected(system, head, which, multiplier):
     return np.reshape([code(each, multiplier) for each in sums], (TOKENS, HEAD_WIDTH)).tolist()
 
 
+@cache
 def scales_of(system):
     data = {name: np.asarray(value) for name, value in given().items()}
     weights = planner.Weights(**{name: data[name] for name in ("wq", "wk", "bq", "bk")})
@@ -165,7 +168,8 @@ def test_their_own_systems_are_the_default():
 
 
 def test_a_bias_in_the_wrong_units_is_seen(monkeypatch):
-    """A planted fault: int4 adds int8's biases as they are."""
+    """A planted fault: int4 adds int8's biases as they are, at the scales that it has without."""
+    scales_of(("int4", "nearest"))
     monkeypatch.setattr(operands, "in_units", lambda bias, system: bias)
     with pytest.raises(AssertionError):
         test_spls_in_any_system(("int4", "nearest"))
