@@ -36,5 +36,9 @@ def chosen(method: str, model: str) -> dict[str, Any] | None:
 
 
 def text(found: dict[str, dict[str, Any]]) -> str:
-    """The contents of such a file."""
-    return json.dumps(found, indent=1) + "\n"
+    """The contents of such a file: a line for each model."""
+    methods = []
+    for method, entries in found.items():
+        lines = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items()]
+        methods.append(f" {json.dumps(method)}: {{\n" + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(methods) + "\n}\n"
