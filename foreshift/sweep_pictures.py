@@ -33,11 +33,11 @@ SYSTEM_COLOURS = {
     "int4": "#9b59a8",
 }
 WINDOW_COLOURS = {2: "#a9c9ea", 4: "#6fa3d8", 8: "#1f5fa8", 16: "#12365f"}
-ROUND_COLOURS = {"8": "#f0b87f", "8, symmetric": "#5a9e6f", "4+4": "#d9822b", "3+3+2": "#8a4b10"}
-ROUND_NAMES = {"8": "1 round", "8, symmetric": "1 round, both coded", "4+4": "2 rounds", "3+3+2": "3 rounds"}
-SIZE = (9.5, 3.5)
-APART = 0.075
-"""Of a panel's height, between two labels."""
+ROUND_COLOURS = {"8": "#f0b87f", "8, symmetric": "#3a9fa5", "4+4": "#b8641a", "3+3+2": "#5f3208"}
+ROUND_NAMES = {"8": "1 round", "8, symmetric": "1 round, both coded", "4+4": "2 rounds of 4 bits", "3+3+2": "3 rounds"}
+SIZE = (9.5, 3.8)
+SMALLEST = 0.01
+"""% of perplexity: less, or none, is drawn as that much."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def _panels(path: Path, fill: Callable[[Axes, str], None]) -> None:
         axes.set_yscale("log")
         fill(axes, task)
         _frame(axes, title, "computation left, %", f"answers moved, {MOVED[task]}")
+    _legend(figure)
     save(figure, path)
 
 
@@ -90,7 +91,7 @@ def _attention(results: Results, path: Path) -> None:
     left, right = figure.subplots(1, 2, sharey=True, squeeze=False)[0]
     keys = {"lapa": ("slices", "slices", "4+4"), "spls": ("keys", "prediction in", "HLog, nearest")}
     lines = [
-        Line("LAPA" if method == "lapa" else "HLog top k", COLOURS[method], _loss(results, name, at, value))
+        Line("LAPA, 2 rounds" if method == "lapa" else "HLog top k", COLOURS[method], _loss(results, name, at, value))
         for method, (name, at, value) in keys.items()
     ]
     lines += [Line(METHODS[method].title, COLOURS[method], _loss(results, method)) for method in ("fact", "sanger")]
@@ -103,9 +104,11 @@ def _attention(results: Results, path: Path) -> None:
         axes.axhline(100 * LAPA_C_LOSS, color=QUIET, linewidth=0.9, linestyle=":")
         axes.annotate("LAPA-C claims ≤ 0.5 %", (0.99, 100 * LAPA_C_LOSS), xycoords=axes.get_yaxis_transform(), **_NOTE)
         axes.plot(100 * LAPA_A_LEFT, 100 * LAPA_A_LOSS, marker="x", color=QUIET)
-        axes.annotate("LAPA-A claims", (100 * LAPA_A_LEFT, 100 * LAPA_A_LOSS), **_NOTE | {"ha": "center"})
+        axes.annotate("LAPA-A claims", (100 * LAPA_A_LEFT, 100 * LAPA_A_LOSS), **_NOTE | {"ha": "left"})
         _frame(axes, f"Language model, {title}", "attention left, %", "perplexity, % above dense int8")
+        axes.set_yscale("log")
     right.set_ylabel("")
+    _legend(figure)
     save(figure, path)
 
 
@@ -120,38 +123,27 @@ _NOTE: dict[str, Any] = {
 
 def _loss(results: Results, name: str, at: str = "", value: object = None) -> list[tuple[float, float]]:
     pairs = [pair for pair in results.pairs("language", name) if not at or pair[0].at[at] == value]
-    return sorted((found.left["attention"], 100 * (found.loss or 0)) for _, found in pairs)
+    return sorted((found.left["attention"], max(SMALLEST, 100 * (found.loss or 0))) for _, found in pairs)
 
 
 def _draw(axes: Axes, lines: Sequence[Line]) -> None:
-    """The lines, x in %, each with its name at its left end."""
-    shown = [line for line in lines if line.points]
-    for line in shown:
-        xs, ys = zip(*line.points, strict=True)
-        axes.plot(100 * np.array(xs), ys, marker="o", markersize=3, linewidth=1.6, color=line.colour, zorder=3)
-    axes.margins(x=0.32, y=0.1)
-    ends = [_place(axes, *line.points[0]) for line in shown]
-    style: dict[str, Any] = {"fontsize": 8, "ha": "right", "va": "center", "transform": axes.transAxes}
-    for line, (x, y) in zip(shown, _spread(ends), strict=True):
-        axes.text(x - 0.02, y, line.label, color=line.colour, **style)
+    """The lines, x in %."""
+    for line in lines:
+        if line.points:
+            xs, ys = zip(*line.points, strict=True)
+            style: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.6, "zorder": 3}
+            axes.plot(100 * np.array(xs), ys, color=line.colour, label=line.label, **style)
 
 
-def _place(axes: Axes, x: float, y: float) -> tuple[float, float]:
-    """Of a point, in shares of the panel."""
-    axes.autoscale_view()
-    across, up = axes.transLimits.transform(axes.transScale.transform((100 * x, y)))
-    return float(across), float(up)
-
-
-def _spread(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Places moved up as far as their labels need to lie apart."""
-    result = list(places)
-    last = -1.0
-    for number in sorted(range(len(places)), key=lambda number: places[number][1]):
-        x, y = places[number]
-        last = max(y, last + APART)
-        result[number] = (x, last)
-    return result
+def _legend(figure: Figure) -> None:
+    """What the colours of all panels stand for, each once, below them."""
+    found: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(
+        found.values(), found.keys(), loc="outside lower center", ncols=min(6, len(found)), frameon=False, fontsize=8.5
+    )
 
 
 def _upright(axes: Axes, x: float, words: str) -> None:
