@@ -52,6 +52,10 @@ class ColumnTree(wiring.Component):
         super().__init__({"i": In(words_layout(words)), "o": Out(data.ArrayLayout(bits, 2))})
 
     @property
+    def words(self) -> tuple[Word, ...]:
+        return self._words
+
+    @property
     def levels(self) -> int:
         """Adders one behind the other."""
         return len(self._levels)

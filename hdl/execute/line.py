@@ -16,11 +16,8 @@ from amaranth.lib.wiring import In, Out
 from config.formats import OPERAND_BITS
 from config.pe_arrays import PeArraysConfig
 from hdl.cover import corner
-from hdl.execute.pe_lane import BIAS, BUNDLE, CONTROL, SCALAR_BITS, PeBundle, recode, sum_layout
+from hdl.execute.pe_lane import BIAS, BIAS_SHIFT, BUNDLE, CONTROL, SCALAR_BITS, PeBundle, recode, sum_layout
 from hdl.shared import share
-
-_BIAS_SHIFT = (BIAS & -BIAS).bit_length() - 1
-"""Columns below have no part in the bias."""
 
 
 def row_layout(lanes: int) -> data.ArrayLayout:
@@ -145,14 +142,14 @@ class PeLine(wiring.Component):
 
     def _offset(self, m: Module, control: data.View, first: Value) -> None:
         """-BIAS for each product that the sums have."""
-        bits = self._config.acc_bits - _BIAS_SHIFT
-        bias = Const(-(BIAS >> _BIAS_SHIFT) % (1 << bits), bits)
+        bits = self._config.acc_bits - BIAS_SHIFT
+        bias = Const(-(BIAS >> BIAS_SHIFT) % (1 << bits), bits)
         offset, held = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
         with m.If(control.update):
             m.d.sync += offset.eq(Mux(first, 0, offset) + bias)
         with m.If(control.keep):
             m.d.sync += held.eq(offset)
-        m.d.comb += self.sums.offset.eq(Cat(Const(0, _BIAS_SHIFT), held))
+        m.d.comb += self.sums.offset.eq(Cat(Const(0, BIAS_SHIFT), held))
 
     def _choose(self, m: Module, held: list[data.View]) -> None:
         for k, pair in enumerate(self.sums.pairs):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane of a PE line: a scalar times its own operand each cycle, added to a sum, and a place where a finished sum waits.
+"""A lane of a PE line: a scalar times its own operand each cycle, added to a sum; and where a finished sum waits.
 
 digits of a ─────────────────┐
                              ▼
@@ -8,9 +8,9 @@ b ─► b register ─► Booth's partial products ─┐       ┌────
                              └────────────────────── ┤      │         │      │
                              (nothing, if first)     └─ 2 bits ─► + ─►│ high │
                                                                       └──────┘
-A product is 17 bits of unsigned words and a constant too large (`BIAS`): only these columns are added in every cycle, as
-a pair, without any carry chain. Two bits at most leave them, and are counted above them a cycle later. The constants
-are the same in all lanes, so the line subtracts them once.
+A product is 17 bits of unsigned words and a constant too large (`BIAS`): only these columns are added in every cycle,
+with a carry chain of a few bits. What leaves them, at most 2, is counted above them a cycle later. The constants are
+the same in all lanes, so the line subtracts them once.
 """
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
@@ -41,6 +41,8 @@ WORDS = (
 
 BIAS = sum(1 << (word.end - 1) for word in WORDS[: DIGITS + 1])
 """A product's words are so much more than it, as the top bits of the signed ones are inverted."""
+BIAS_SHIFT = (BIAS & -BIAS).bit_length() - 1
+"""Columns below have no part in it."""
 
 SLICE = 4
 """Columns that a carry passes in a cycle."""
