@@ -62,6 +62,11 @@ class PeArraysConfig:
             )
 
     @property
+    def name(self) -> str:
+        """Name of an array's top module."""
+        return f"pe_array_{self.lines}x{self.lanes}"
+
+    @property
     def products(self) -> int:
         """Of both arrays in a cycle."""
         return 2 * self.lines * self.lanes

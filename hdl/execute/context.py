@@ -37,7 +37,7 @@ class ContextReader(wiring.Component):
     A group a cycle, and a cycle from an item's last group to the next one's first: an item each `groups` + 1 cycles.
     """
 
-    def __init__(self, config: PeArraysConfig, *, tag_bits: int = 0):
+    def __init__(self, config: PeArraysConfig, *, tag_bits: int = 1):
         self._config = config
         self._scaler = Scaler(config, dense=False, tag_bits=tag_bits + 1)
         super().__init__(
@@ -84,7 +84,7 @@ class ContextLine(wiring.Component):
     Members: `i`: In, as a line's. `scale`: In; `o`: Out, as a reader's.
     """
 
-    def __init__(self, config: PeArraysConfig, *, tag_bits: int = 0):
+    def __init__(self, config: PeArraysConfig, *, tag_bits: int = 1):
         self._line, self._reader = PeLine(config, tag_bits=tag_bits), ContextReader(config, tag_bits=tag_bits)
         members = self._line.signature.members, self._reader.signature.members
         super().__init__({"i": members[0]["i"], "scale": members[1]["scale"], "o": members[1]["o"]})

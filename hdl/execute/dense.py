@@ -8,7 +8,10 @@ w ─► a row of weights for all lines ─────────────�
                                                       ▲ column
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,6 +19,7 @@ from config.array import require_range
 from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.pe_arrays import PeArraysConfig
+from hdl.arith.compare import less
 from hdl.execute.line import sums_layout
 from hdl.execute.scaler import Scaler, columns_layout, results_layout
 from hdl.shared import share
@@ -40,22 +44,20 @@ def word_layout() -> data.ArrayLayout:
     return data.ArrayLayout(signed(OPERAND_BITS), WORD)
 
 
-def scalars_layout(config: PeArraysConfig) -> data.StructLayout:
-    """For each line a scalar, if it is `active`; `first` and `last` of a tile; its `info`."""
-    return data.StructLayout(
-        {
-            "a": data.ArrayLayout(signed(OPERAND_BITS), config.lines),
-            "active": config.lines,
-            "first": 1,
-            "last": 1,
-            "info": info_layout(config),
-        }
-    )
-
-
 def info_layout(config: PeArraysConfig) -> data.StructLayout:
     """What is to be known of a tile when its sums leave: the last of its lines; whether results are `wide`."""
     return data.StructLayout({"last_line": range(config.lines), "wide": 1})
+
+
+def marks_layout(config: PeArraysConfig) -> data.StructLayout:
+    """Of a beat of a tile: which lines are `active`; whether it is the `first` or the `last` one; the tile's `info`."""
+    return data.StructLayout({"active": config.lines, "first": 1, "last": 1, "info": info_layout(config)})
+
+
+def scalars_layout(config: PeArraysConfig) -> data.StructLayout:
+    """For each line a scalar `a`, and the marks of the beat."""
+    bytes_ = data.ArrayLayout(signed(OPERAND_BITS), config.lines)
+    return data.StructLayout({"a": bytes_, **marks_layout(config).members})
 
 
 def result_tag_layout(config: PeArraysConfig) -> data.StructLayout:
@@ -111,7 +113,7 @@ class RowStores(wiring.Component):
         self._begun = begun = Signal(2)
         x_fire, last_word, last_line = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.x.ready.eq(self.rows.valid & ~filled.bit_select(half, 1)),
+            self.x.ready.eq(self.rows.valid & ~Mux(half, filled[1], filled[0])),
             x_fire.eq(self.x.valid & self.x.ready),
             last_word.eq(word == (rows.depth - 1)[WORD.bit_length() - 1 :]),
             last_line.eq(line == rows.count - 1),
@@ -139,19 +141,19 @@ class RowStores(wiring.Component):
         config, half = self._config, Signal()
         rows = Signal(rows_layout(config))
         m.d.comb += rows.eq(Mux(half, lists[1].as_value(), lists[0].as_value()))
-        at = Signal(range(config.terms))
-        active = Cat(rows.count > line for line in range(config.lines))
+        at = Signal(range(max(config.terms, 2 * WORD)))
+        active = Cat(less(Const(line, len(rows.count)), rows.count) for line in range(config.lines))
         enters, ends, moves = Signal(), Signal(), Signal()
         byte_bits = WORD.bit_length() - 1
         m.d.comb += [
             moves.eq(~self.o.valid | self.o.ready),
             ends.eq(at == rows.depth - 1),
-            enters.eq(moves & self.tile.valid & filled.bit_select(half, 1)),
+            enters.eq(moves & self.tile.valid & Mux(half, filled[1], filled[0])),
             self.tile.ready.eq(enters & ends),
             used.eq(Cat(ends & enters & self.tile.payload.last & (half == each) for each in range(2))),
         ]
-        chosen = Signal(byte_bits, reset_less=True)
-        stage = Signal(scalars_layout(config), reset_less=True)
+        chosen = Signal(WORD, reset_less=True)
+        stage = Signal(marks_layout(config), reset_less=True)
         output = Signal(scalars_layout(config), reset_less=True)
         held = Signal()
         with m.If(moves):
@@ -159,7 +161,7 @@ class RowStores(wiring.Component):
         with m.If(enters):
             m.d.sync += [
                 at.eq(Mux(ends, 0, at + 1)),
-                chosen.eq(at),
+                chosen.eq(Cat(at[:byte_bits] == byte for byte in range(WORD))),
                 stage.active.eq(active),
                 stage.first.eq(at == 0),
                 stage.last.eq(ends),
@@ -172,7 +174,8 @@ class RowStores(wiring.Component):
         for line, store in enumerate(self._stores):
             m.d.comb += [store.read.eq(enters & (at[:byte_bits] == 0) & active[line]), store.read_at.eq(word)]
             with m.If(moves & held & stage.active[line]):
-                m.d.sync += output.a[line].eq(store.stored[chosen])
+                bytes_ = [byte.as_unsigned() & chosen[n].replicate(OPERAND_BITS) for n, byte in enumerate(store.stored)]
+                m.d.sync += output.a[line].eq(reduce(or_, bytes_))
         with m.If(moves & held):
             m.d.sync += [output[name].eq(stage[name]) for name in ("active", "first", "last", "info")]
         m.d.comb += self.o.payload.eq(output)

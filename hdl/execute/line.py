@@ -13,11 +13,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from config.array import require_range
 from config.formats import OPERAND_BITS
 from config.pe_arrays import PeArraysConfig
 from hdl.cover import corner
 from hdl.execute.pe_lane import BIAS, BIAS_SHIFT, BUNDLE, CONTROL, SCALAR_BITS, PeBundle, recode, sum_layout
 from hdl.shared import share
+
+MAX_TAG_BITS = 64
 
 
 def row_layout(lanes: int) -> data.ArrayLayout:
@@ -45,7 +48,7 @@ class PeLine(wiring.Component):
 
     Parameters
     ----------
-    config: `lanes`, `scalers` lanes of a group, and the widths. tag_bits: of what accompanies an item, 0 or more.
+    config: `lanes`, `scalers` lanes of a group, and the widths. tag_bits: of what accompanies an item, 1 to 64.
 
     Members
     -------
@@ -61,7 +64,8 @@ class PeLine(wiring.Component):
     toggles. Empty after reset.
     """
 
-    def __init__(self, config: PeArraysConfig, *, tag_bits: int = 0):
+    def __init__(self, config: PeArraysConfig, *, tag_bits: int = 1):
+        require_range("tag_bits", tag_bits, 1, MAX_TAG_BITS)
         self._config, self._tag_bits = config, tag_bits
         self._bundles = [
             PeBundle(min(BUNDLE, config.lanes - lane), config.acc_bits) for lane in range(0, config.lanes, BUNDLE)

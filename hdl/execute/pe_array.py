@@ -52,7 +52,7 @@ class PeArray(wiring.Component):
     Without work nothing toggles. Empty after reset.
     """
 
-    def __init__(self, config: PeArraysConfig, *, tag_bits: int = 0, items: bool = True):
+    def __init__(self, config: PeArraysConfig, *, tag_bits: int = 1, items: bool = True):
         self._config, self._items, self._item_bits = config, items, tag_bits
         # A tag's lowest bit says whether sums are a tile's.
         info_bits = data.Layout.cast(info_layout(config)).size

@@ -58,7 +58,7 @@ class Scaler(wiring.Component):
     `o.ready` low holds the whole pipeline; `o.valid` does not depend on it. Empty after reset.
     """
 
-    def __init__(self, config: PeArraysConfig, *, dense: bool, tag_bits: int = 0):
+    def __init__(self, config: PeArraysConfig, *, dense: bool, tag_bits: int = 1):
         self._config, self._dense, self._tag_bits = config, dense, tag_bits
         self._sum_bits = max(config.acc_bits, BIAS_BITS) + 1 if dense else config.context_bits
         # Beyond this, no sum is as much as a half.
@@ -114,13 +114,14 @@ class Scaler(wiring.Component):
             self.o.valid.eq(self._requantisers[0].o.valid),
             self.o.payload.tag.eq(_delayed(m, entry.tag, "tag", enable)),
         ]
+        kind = "dense_requantiser" if self._dense else "context_requantiser"
         for k, requantiser in enumerate(self._requantisers):
             total = self._sum(m, k, enable, platform)
             if self._dense:
                 bits = self._sum_bits
                 pair = [_widened(total, bits), _widened(by[k].bias, bits)]
                 total = add_in_two(m, pair, *enable[3:5]).as_signed()
-            m.submodules[f"requantiser{k}"] = share(requantiser, "scaler_requantiser", platform)
+            m.submodules[f"requantiser{k}"] = share(requantiser, kind, platform)
             m.d.comb += [
                 requantiser.i.payload.eq(total[: self._sum_bits].as_signed()),
                 requantiser.i.valid.eq(valids[front]),

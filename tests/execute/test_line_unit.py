@@ -119,6 +119,12 @@ def test_illegal_configurations_are_refused(changes: dict[str, int], sentence: s
     assert simulate.refusal_of(lambda: small(**changes)) == sentence
 
 
+def test_a_line_without_a_tag_is_refused() -> None:
+    assert simulate.refusal_of(lambda: PeLine(small(), tag_bits=0)) == (
+        "tag_bits must be an integer from 1 to 64, not 0; set tag_bits to a value in that range."
+    )
+
+
 # Widths
 
 
