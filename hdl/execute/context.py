@@ -34,7 +34,7 @@ class ContextReader(wiring.Component):
     o: Out, stream of `results_layout` of int8 with `part_layout(tag_bits)` as tag, `groups`
     beats an item, lane 0 first.
 
-    A group a cycle, and a cycle from an item's last group to the next one's first: an item each `groups` + 1 cycles.
+    A group a cycle, and two cycles from an item's last group to the next one's first: an item each `groups` + 2 cycles.
     """
 
     def __init__(self, config: PeArraysConfig, *, tag_bits: int = 1):

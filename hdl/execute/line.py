@@ -59,7 +59,7 @@ class PeLine(wiring.Component):
     release: In, 1, only where `done`: these sums have been read, and the next ones may take their place.
 
     An item's sums are there `latency` cycles behind its last beat, if those before have been released. A beat waits at
-    `i` only if the sums of two items wait already. `i.ready` depends on `release`.
+    `i` only if the sums of two items wait already. `i.ready` depends on no input.
     A beat with a = 0 moves no operand, and nothing at all between an item's first and last one. Without beats nothing
     toggles. Empty after reset.
     """
@@ -114,7 +114,8 @@ class PeLine(wiring.Component):
         tags = [Signal(self._tag_bits, name=f"tag{stage}", reset_less=True) for stage in range(3)]
         i_fire = Signal()
         m.d.comb += [
-            control.keep.eq(whole & (~held | self.release)),
+            # Not in the cycle of a release: nothing that moves operands is to hang on who reads.
+            control.keep.eq(whole & ~held),
             control.update.eq(waits & (~whole | control.keep)),
             self.i.ready.eq(~waits | control.update),
             i_fire.eq(self.i.valid & self.i.ready),

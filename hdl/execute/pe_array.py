@@ -47,8 +47,8 @@ class PeArray(wiring.Component):
     item0, …: In, stream of `beat_layout(config, tag_bits)`; scale0, …: In; context0, …: Out, as those of a
     `ContextReader`.
 
-    A tile takes `depth` cycles, if depth is at least count·`groups` + 1, so that its results leave in the meantime; an
-    item as many as it has beats, if these are at least `groups` + 1. No `valid` depends on a `ready` of its own stream.
+    A tile takes `depth` cycles, if depth is at least count·`groups` + 2, so that its results leave in the meantime; an
+    item as many as it has beats, if these are at least `groups` + 2. No `valid` depends on a `ready` of its own stream.
     Without work nothing toggles. Empty after reset.
     """
 

@@ -148,17 +148,17 @@ def test_products_of_ends() -> None:
 
 
 def test_tiles_and_lists_follow_each_other_without_a_gap() -> None:
-    """As long as depth is at least count·groups + 1, and a list has as many tiles as it takes to bring the next one."""
+    """As long as depth is at least count·groups + 2, and a list has as many tiles as it takes to bring the next one."""
     config = small()
-    entered = check_products(config, [product(3, 7, 2, 4)] * 4)
-    assert entered["w"] == list(range(entered["w"][0], entered["w"][0] + 4 * 2 * 7))
+    entered = check_products(config, [product(3, 8, 2, 4)] * 4)
+    assert entered["w"] == list(range(entered["w"][0], entered["w"][0] + 4 * 2 * 8))
 
 
 def test_shallower_tiles_take_as_long_as_their_reading() -> None:
     config = small(lanes=4, scalers=1)
     entered = check_products(config, [product(3, 3, 8, 4)])
     starts = np.array(entered["w"][::3])
-    assert set(np.diff(starts)[4:].tolist()) <= {3 * config.groups, 3 * config.groups + 1}
+    assert set(np.diff(starts)[4:].tolist()) <= {3 * config.groups, 3 * config.groups + 2}
 
 
 @pytest.mark.parametrize(
