@@ -106,14 +106,15 @@ def run(dut, sources: dict[str, list[int]], sinks: list[str], *, flow: float = 0
             before = sum(len(sink.seen) for sink in watched.values())
             for sink in watched.values():
                 sink.sample(context)
-            idle = 0 if sum(len(sink.seen) for sink in watched.values()) > before else idle + 1
+            moved = any(queues.values()) or sum(len(sink.seen) for sink in watched.values()) > before
+            idle = 0 if moved else idle + 1
             for name, queue in queues.items():
                 if offered[name] and context.get(getattr(dut, name).ready):
                     queue.popleft()
                     offered[name] = False
                     entered[name].append(cycle)
             await context.tick()
-            if idle > 60 and not any(queues.values()):
+            if idle > 60:
                 break
 
     simulate.run(dut, bench)
