@@ -2,10 +2,12 @@
 """Named configurations, from the smallest that shows everything to the scale that the papers report."""
 
 from dataclasses import replace
+from typing import Any
 
 from config.array import SYSTEMS, ArrayConfig, number_system
 from config.errors import require
 from config.pe_arrays import PeArraysConfig
+from config.settings import build
 from config.speculate import METHODS, SpeculationConfig
 
 _SHAPES = {
@@ -47,10 +49,17 @@ def arrays(preset: str) -> dict[str, ArrayConfig]:
 def speculation(preset: str) -> dict[str, SpeculationConfig]:
     """Configurations of the speculation units of a preset by method. Raises `Refusal` for a name not in `PRESETS`."""
     _require_preset(preset)
-    units = {method: replace(_UNITS[preset], method=method) for method in METHODS}
+    units = {method: replace(_UNITS[preset], method=method, **_built(preset, method)) for method in METHODS}
     if preset == "paper":
         units["lapa"] = replace(units["lapa"], rows=128, lanes=32)
     return units
+
+
+def _built(preset: str, method: str) -> dict[str, Any]:
+    """What the tuned settings say about how a unit is built; `tiny` is too small for their window."""
+    if preset == "tiny" or method not in ("spls", "lapa"):
+        return {}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in build(method).items()}
 
 
 def pe_arrays(preset: str) -> PeArraysConfig:

@@ -10,23 +10,33 @@ from matplotlib.figure import Figure
 
 from foreshift.pictures import GRID, INK, QUIET, save
 from tasks.benchmarks import BENCHMARKS, Benchmark
-from tasks.search import ALLOWED, Limits, Result
+from tasks.measure import Limits, Result
+from tasks.prepared import BUILD, Setting, of_layer
+from tasks.tuner import ALLOWED, Choice
 
 PARTS = {"qkv": "Q, K, V", "attention": "attention", "projection": "projection", "ffn": "FFN", "total": "all"}
-COLOURS = {"spls": "#1f5fa8", "lapa": "#d9822b", "fact": "#5a9e6f", "sanger": "#9b59a8", "spatten": "#8a8f98"}
+COLOURS = {
+    "spls": "#1f5fa8",
+    "spls-trained": "#7fb2e5",
+    "lapa": "#d9822b",
+    "fact": "#5a9e6f",
+    "sanger": "#9b59a8",
+    "spatten": "#8a8f98",
+}
 TASKS = {"retrieval": "MiniLM, retrieval", "language": "language model", "vision": "ViT"}
 
 
 @dataclass(frozen=True)
 class Row:
     """A method: its results by benchmark, none where no setting is within the allowed loss; those of dense int8, which
-    stand in there; and the scores in floating point."""
+    stand in there; the scores in floating point; and what was tuned on calibration data, if anything was."""
 
     method: str
     title: str
     results: Sequence[Result | None]
     dense: Sequence[Result]
     references: Sequence[float]
+    choices: Sequence[Choice] = ()
 
     @property
     def counted(self) -> list[Result]:
@@ -43,10 +53,11 @@ class Row:
         found = [which.loss(result.score, ref) for (which, result), ref in pairs if task in (None, which.task)]
         return float(np.mean(found))
 
-    def good(self, task: str) -> str:
-        """In how many benchmarks of a task a setting is good enough."""
-        found = [result for result, which in zip(self.results, BENCHMARKS, strict=True) if which.task == task]
-        return f"{sum(result is not None for result in found)} of {len(found)}"
+    def good(self, task: str | None) -> str:
+        """In how many benchmarks the loss is within what is allowed on average."""
+        pairs = zip(BENCHMARKS, self.counted, self.references, strict=True)
+        found = [which.loss(result.score, ref) <= ALLOWED for which, result, ref in pairs if task in (None, which.task)]
+        return f"{sum(found)} of {len(found)}"
 
     def _of(self, task: str | None) -> list[tuple[Benchmark, Result]]:
         chosen = zip(BENCHMARKS, self.counted, strict=True)
@@ -59,10 +70,10 @@ def _score(which: Benchmark, score: float) -> str:
 
 def text(rows: Sequence[Row]) -> str:
     """Means over all benchmarks, for the terminal."""
-    lines = [f"{'method':14}" + "".join(f"{title:>12}" for title in PARTS.values()) + f"{'prediction':>12}{'loss':>9}"]
+    lines = [f"{'method':18}" + "".join(f"{title:>12}" for title in PARTS.values()) + f"{'prediction':>12}{'loss':>9}"]
     for row in rows:
         shares = "".join(f"{100 * row.mean(part):10.1f} %" for part in PARTS)
-        lines.append(f"{row.title:14}{shares}{100 * row.mean('prediction'):10.1f} %{100 * row.loss():7.2f} %")
+        lines.append(f"{row.title:18}{shares}{100 * row.mean('prediction'):10.1f} %{100 * row.loss():7.2f} %")
     return "\n".join(lines)
 
 
@@ -70,15 +81,15 @@ def markdown(rows: Sequence[Row], *, full: bool, limits: Limits) -> str:
     """The whole page."""
     sizes = f"{limits['retrieval']} pairs, {limits['language']} windows of 128 tokens, {limits['vision']} images"
     how = (
-        f"Each method at the setting that leaves least within {100 * ALLOWED:.0f} % relative loss of the model in "
-        f"floating point, found for each benchmark on the data that it is reported on, as papers do; at most {sizes}. "
+        f"Each method at the setting of each model that leaves least within {100 * ALLOWED:.0f} % mean relative loss "
+        f"of the model in floating point on calibration data, and measured here on test data; at most {sizes}. "
         "Where no setting is within, dense int8 is counted."
         if full
-        else f"A short form: one typical setting of each method, whatever it loses; at most {sizes}. For a look only."
+        else f"A short form: the settings of config/settings.json, on few items; at most {sizes}. For a look only."
     )
     lines = ["# What the predictors do to real models", "", how, "", "![work left](eval.png)", "", "## Means", ""]
     lines += _means(rows)
-    lines += ["", "## Benchmarks", "", *_table(rows), "", "## Where the work is left", ""]
+    lines += ["", "## Benchmarks", "", *_table(rows), "", *_retrieval(rows), "", "## Where the work is left", ""]
     for row in rows[1:]:
         lines += [f"### {row.title}", "", *_breakdown(row), ""]
     return "\n".join(lines)
@@ -86,11 +97,13 @@ def markdown(rows: Sequence[Row], *, full: bool, limits: Limits) -> str:
 
 def _means(rows: Sequence[Row]) -> list[str]:
     lines = [
-        "| method | task | " + " | ".join(PARTS.values()) + " | prediction adds | loss | within |",
+        "| method | task | "
+        + " | ".join(PARTS.values())
+        + f" | prediction adds | loss | within {100 * ALLOWED:.0f} % |",
         "|---|---|" + "---:|" * (len(PARTS) + 3),
     ]
     for row in rows:
-        for task, title in TASKS.items():
+        for task, title in (*TASKS.items(), (None, "all 26")):
             shares = " | ".join(f"{100 * row.mean(part, task):.1f} %" for part in PARTS)
             adds, loss = 100 * row.mean("prediction", task), 100 * row.loss(task)
             lines.append(f"| {row.title} | {title} | {shares} | {adds:.1f} % | {loss:.2f} % | {row.good(task)} |")
@@ -113,17 +126,55 @@ def _table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def _retrieval(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "Retrieval, mean over its corpora; cosine to the embeddings of the model in floating point.",
+        "",
+        "| method | top-1 | MRR | cosine |",
+        "|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        found = [each for each in row.counted if each.which.task == "retrieval"]
+        top1, mrr, cosine = (
+            float(np.mean(each))
+            for each in zip(*((r.score, r.more["mrr"], r.more["cosine"]) for r in found), strict=True)
+        )
+        lines.append(f"| {row.title} | {100 * top1:.1f} % | {mrr:.3f} | {cosine:.3f} |")
+    return lines
+
+
 def _breakdown(row: Row) -> list[str]:
     lines = [
-        "| benchmark | setting | " + " | ".join(PARTS.values()) + " | prediction adds |",
-        "|---|---|" + "---:|" * (len(PARTS) + 1),
+        "| benchmark | " + " | ".join(PARTS.values()) + " | prediction adds |",
+        "|---|" + "---:|" * (len(PARTS) + 1),
     ]
     for which, result in zip(BENCHMARKS, row.results, strict=True):
         if result:
-            setting = ", ".join(f"{name} {value:g}" for name, value in result.setting.items())
             shares = " | ".join(f"{100 * result.left[part]:.1f} %" for part in PARTS)
-            lines.append(f"| {which.name} | {setting} | {shares} | {100 * result.left['prediction']:.1f} % |")
+            lines.append(f"| {which.name} | {shares} | {100 * result.left['prediction']:.1f} % |")
+    for task, title in TASKS.items():
+        setting = next((each.setting for each in row.results if each and each.which.task == task), None)
+        if setting:
+            lines += ["", f"{title}: {_words(setting)}."]
+    for choice in row.choices:
+        lines += [
+            "",
+            f"{TASKS[choice.task]}, calibration: {100 * choice.left:.1f} % left, loss {100 * choice.loss:.2f} %.",
+        ]
     return lines
+
+
+def _words(setting: Setting) -> str:
+    """A setting in a line: what all layers have, once, and the rest layer by layer."""
+    words = []
+    for name, value in setting.items():
+        if name == BUILD:
+            words += [f"{key} {each}" for key, each in value.items()]
+        elif isinstance(value, list) and len(set(value)) > 1:
+            words.append(f"{name} {', '.join(f'{each:g}' for each in value)} by layer")
+        else:
+            words.append(f"{name} {of_layer(setting, 0)[name]:g}")
+    return "; ".join(words)
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -18,6 +18,7 @@ import torch
 
 from config.errors import Refusal, require
 from golden.speculate.plan import Plan, assemble
+from golden.speculate.work import Sizes
 from plug import transformers
 from plug.attention import allowed, attend, real_rows, repeated, require_finite, undisturbed
 from plug.counts import Counter, Report
@@ -181,25 +182,21 @@ class _Converted:
 
     def _count(self, plan: Plan, kept: Selection, sight: Sight, early: bool) -> None:
         """Of the rows that are no padding. early: Q and K were predicted, so that some need not be computed."""
-        real, layer, add = sight.real, self.layer, self._counter.add
-        rows = real[:, None, :]
-        tokens = int(real.sum())
-        head = layer.width * layer.head_width
-        mask = plan.mask & rows[..., None]
-        needed = mask.any(-2).unflatten(1, (layer.key_heads, -1)).any(2)
-        queries = int((plan.critical & rows).sum()) if early else tokens * layer.heads
-        keys, values = (int(needed.sum()) if each else tokens * layer.key_heads for each in (early, True))
-        pairs = int((sight.pairs & rows[..., None]).sum()) * layer.heads // sight.pairs.shape[1]
-        computed = plan.leader == torch.arange(real.shape[1], device=real.device)
-        add("Q", tokens * layer.heads * head, queries * head)
-        add("K", tokens * layer.key_heads * head, keys * head)
-        add("V", tokens * layer.key_heads * head, values * head)
-        add("attention", 2 * pairs * layer.head_width, 2 * int(mask.sum()) * layer.head_width)
-        add("projection", tokens * layer.projection, int((real & ~plan.agreed).sum()) * layer.projection)
-        add("FFN", tokens * layer.ffn_size, int((real & computed).sum()) * layer.ffn_size)
-        scored = sum(int((each & rows[..., None]).sum()) for each in kept.scored) * layer.head_width
-        self._counter.add_prediction(scored + (tokens * (layer.heads + layer.key_heads) * head if early else 0))
-        self._counter.add_tokens(tokens)
+        layer, rows = self.layer, sight.real[:, None, :, None]
+        size = Sizes(
+            tokens=int(sight.real.sum()),
+            pairs=int((sight.pairs & rows).sum()),
+            width=layer.width,
+            heads=layer.heads,
+            key_heads=layer.key_heads,
+            head_width=layer.head_width,
+            projection=layer.projection,
+            ffn=layer.ffn_size,
+        )
+        prediction = sum(int((each & rows).sum()) for each in kept.scored) * layer.head_width
+        prediction += size.predicted_projections if early else 0
+        counts = plan.counted(sight.real, layer.heads // layer.key_heads)
+        self._counter.add(size, size.left(counts, prediction, after_qk=not early))
 
 
 def _forward(

@@ -3,7 +3,10 @@
 
 from dataclasses import dataclass
 
-COMPONENTS = ("Q", "K", "V", "attention", "projection", "FFN")
+from golden.speculate.work import Sizes, Work
+
+_PARTS = {"Q": "q", "K": "k", "V": "v", "attention": "attention", "projection": "projection", "FFN": "ffn"}
+COMPONENTS = tuple(_PARTS)
 PREDICTION = "prediction"
 
 
@@ -57,25 +60,16 @@ class Counter:
 
     def clear(self) -> None:
         """From zero again."""
-        self._dense = dict.fromkeys(COMPONENTS, 0)
-        self._left = dict.fromkeys(COMPONENTS, 0)
-        self._prediction = 0
+        self._dense, self._left = Work(), Work()
         self._tokens = 0
 
-    def add(self, component: str, dense: int, left: int) -> None:
-        """Multiply-accumulates of a layer's component."""
-        self._dense[component] += dense
-        self._left[component] += left
-
-    def add_prediction(self, operations: int) -> None:
-        """Of a layer."""
-        self._prediction += operations
-
-    def add_tokens(self, tokens: int) -> None:
-        """That passed a layer."""
-        self._tokens += tokens
+    def add(self, size: Sizes, left: Work) -> None:
+        """What passed a layer, and what its plan left of it."""
+        self._dense += size.dense
+        self._left += left
+        self._tokens += size.tokens
 
     def report(self) -> Report:
         """What was added so far."""
-        rows = {name: Row(self._dense[name], self._left[name]) for name in COMPONENTS}
-        return Report(rows, self._prediction, self._tokens)
+        rows = {name: Row(getattr(self._dense, part), getattr(self._left, part)) for name, part in _PARTS.items()}
+        return Report(rows, self._left.prediction, self._tokens)

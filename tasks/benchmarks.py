@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from config.errors import Refusal, require
 from tasks import language, retrieval, vision
@@ -87,18 +88,35 @@ def size(which: Benchmark, part: str = "test", limit: int | None = None) -> int:
 
 def measure(
     which: Benchmark, encoder: Encoder, part: str = "test", limit: int | None = None, progress: Progress = silent
-) -> float:
-    """The score in the benchmark's metric with `encoder` for the layers of its model, over at most `limit` items.
+) -> dict[str, float]:
+    """The score in the benchmark's metric with `encoder` for the layers of its model, over at most `limit` items; of
+    retrieval also `mrr`, and `cosine`, the mean to the embeddings of the model in floating point.
 
     Raises Refusal for an unknown part, and for a limit below 1.
     """
     place = _place(which, part, limit)
     if which.task == "retrieval":
-        chosen = pairs(which.data, place, PAIRS if limit is None else limit)
-        return retrieval.scores(*retrieval.embed_pairs(chosen, encoder, progress)).top1
+        return _retrieved(which.data, encoder, place, limit, progress)
     if which.task == "language":
-        return language.perplexity(language.corpus_windows(which.data, place, limit), encoder, progress)
-    return vision.accuracy(which.data, encoder, limit, progress, part=place)
+        found = language.perplexity(language.corpus_windows(which.data, place, limit), encoder, progress)
+    else:
+        found = vision.accuracy(which.data, encoder, limit, progress, part=place)
+    return {which.metric: found}
+
+
+def _retrieved(corpus: str, encoder: Encoder, part: str, limit: int | None, progress: Progress) -> dict[str, float]:
+    chosen = pairs(corpus, part, PAIRS if limit is None else limit)
+    found = retrieval.embed_pairs(chosen, encoder, progress)
+    exact = _exact(corpus, part, limit)
+    scores = retrieval.scores(*found)
+    cosines = [retrieval.mean_cosine(*each) for each in zip(found, exact, strict=True)]
+    return {"top1": scores.top1, "mrr": scores.mrr, "cosine": sum(cosines) / len(cosines)}
+
+
+@cache
+def _exact(corpus: str, part: str, limit: int | None) -> tuple[retrieval.Embeddings, retrieval.Embeddings]:
+    """Embeddings by the model in floating point, of which a worker needs the same again and again."""
+    return retrieval.embed_pairs(pairs(corpus, part, PAIRS if limit is None else limit), retrieval.dense())
 
 
 def _place(which: Benchmark, part: str, limit: int | None) -> str:

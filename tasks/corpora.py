@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from config.errors import require
+from tasks.likeness import alike, words
 from tasks.split import share
 
 MODULES: dict[str, tuple[str, ...]] = {
@@ -88,7 +89,7 @@ UNSTEADY = frozenset((*_REWRITTEN, "scipy.signal.lombscargle", "pdb.set_trace"))
 """Left out: docstrings written anew at each import, with random examples or in the order of a set, and a function that
 pytest puts another in the place of."""
 _TEST_SHARE = 0.7
-_START, _LIKENESS = 60, 0.6
+_START = 60
 _SHORTEST_TEXT, _SHORTEST_SUMMARY, _LONGEST_SUMMARY, _SHORTEST_REST = 40, 20, 240, 80
 _SIGNATURE = re.compile(r"[A-Za-z_][\w.]*\(")
 
@@ -134,6 +135,12 @@ def pairs(corpus: str, part: str = "test", limit: int = PAIRS) -> tuple[Pair, ..
     return tuple(found[i * len(found) // count] for i in range(count))
 
 
+def unlabelled() -> list[str]:
+    """All docstrings of the calibration part, those included that make no pair: text to fine-tune on."""
+    found = (each for corpus in CORPORA for each in docstrings(corpus))
+    return [each.text for each in found if share(each.name) >= _TEST_SHARE]
+
+
 def pair(docstring: Docstring) -> Pair | None:
     """The docstring in its two halves; None where one is too short, or the rest repeats the summary."""
     body = _without_signatures(docstring.text)
@@ -170,20 +177,11 @@ def _paired(corpus: str) -> tuple[Pair, ...]:
     """All pairs of a corpus; of those that nearly agree in one half, as amin and amax do, only the first."""
     kept: list[tuple[Pair, frozenset[str], frozenset[str]]] = []
     for found in filter(None, map(pair, docstrings(corpus))):
-        summary = frozenset(_words(found.summary))
-        rest = frozenset(_words(found.rest)[:_START])
-        if not any(_alike(summary, other) or _alike(rest, another) for _, other, another in kept):
+        summary = frozenset(words(found.summary))
+        rest = frozenset(words(found.rest)[:_START])
+        if not any(alike(summary, other) or alike(rest, another) for _, other, another in kept):
             kept.append((found, summary, rest))
     return tuple(found for found, _, _ in kept)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
-
-
-def _alike(words: frozenset[str], others: frozenset[str]) -> bool:
-    """Whether most of the words of both are common to both."""
-    return len(words & others) >= _LIKENESS * len(words | others)
 
 
 @cache

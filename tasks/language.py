@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The language task: how well the next token of docstrings is predicted that the model was not trained on.
 
-Which objects are held out is decided by their names, alone. The texts of a part follow each other, sorted by name, each
-with an end mark, and are cut into windows of 128 tokens.
+Which objects are held out is decided by their names, alone; but many docstrings are nearly those of others, and of the
+held-out ones only those count that nearly agree with no training text and with none before them. The texts of a part
+follow each other, sorted by name, each with an end mark, and are cut into windows of 128 tokens.
 """
 
 from collections import Counter
@@ -16,8 +17,9 @@ from tokenizers import Tokenizer
 
 from config.errors import require
 from golden.models import language
-from tasks.corpora import docstrings
+from tasks.corpora import CORPORA, docstrings
 from tasks.encoder import Encoder, Progress, float_encoder, silent
+from tasks.likeness import unlike
 from tasks.split import share
 
 WINDOW = language.POSITIONS
@@ -30,9 +32,27 @@ Windows = NDArray[np.int64]
 
 
 def texts(corpus: str, part: str) -> list[str]:
-    """The docstrings of a part, sorted by name. Raises Refusal for an unknown corpus or part."""
+    """The docstrings of a part, sorted by name; what says nearly the same as another is in no test.
+
+    Raises Refusal for an unknown corpus or part.
+    """
     require(part in PARTS, f"A part must be one of {', '.join(PARTS)}, not {part!r}; choose one.")
-    return [each.text for each in docstrings(corpus) if (share(each.name) < TEST_SHARE) == (part == "test")]
+    if part == "train":
+        return [each.text for each in docstrings(corpus) if not _held_out(each.name)]
+    return [each.text for each in docstrings(corpus) if each.name in _tested()]
+
+
+def _held_out(name: str) -> bool:
+    return share(name) < TEST_SHARE
+
+
+@cache
+def _tested() -> frozenset[str]:
+    """The names of the test texts of all corpora."""
+    held_out = [each for corpus in CORPORA for each in docstrings(corpus) if _held_out(each.name)]
+    known = [text for corpus in CORPORA for text in texts(corpus, "train")]
+    fresh = unlike([each.text for each in held_out], known)
+    return frozenset(each.name for each, new in zip(held_out, fresh, strict=True) if new)
 
 
 def stream(corpora: Iterable[str], part: str, coder: Tokenizer) -> NDArray[np.int64]:

@@ -1,33 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The methods that are compared, each with axes of settings from mild to strict; and what runs a model with them.
+"""The methods that are compared, each with the settings that a layer may have; and what runs a model with them.
 
-A setting is a dictionary of numbers, so that it can be written into a file. Shares of keys are of the sequence's own
-length, so that short texts are treated like long ones.
+Shares of keys are of the sequence's own length, so that short texts are treated like long ones.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
-from config.speculate import UNITY, FactSettings, LapaSettings, SangerSettings, SpattenSettings, SplsSettings
+from config.settings import build
+from config.speculate import UNITY, FactSettings, LapaSettings, SangerSettings, SpattenSettings
 from golden.arrays import Array
 from golden.models import integer
-from golden.speculate import fact, lapa, sanger, spls
+from golden.speculate import fact, lapa, sanger
 from golden.speculate.operands import allowed
 from golden.speculate.plan import Plan, Planner
 from golden.speculate.spatten import Spatten
+from golden.speculate.work import Sizes, Work
 from tasks.encoder import Encoder
-from tasks.prepared import Prepared
-from tasks.work import Sizes, Work, left, sizes
+from tasks.prepared import BUILD, SHIPPED, SHORTEST, Prepared, Setting, keys, of_layer
+from tasks.work import sizes
 
-Setting = dict[str, float]
-Axis = tuple[Setting, ...]
 CHUNK = 4
 """Sequences that go through the layers together: small tensors stay in the caches of a CPU."""
-WINDOW, SCORE_BITS, SLICES = 8, 8, (4, 4)
-"""How the units of SPLS and LAPA are built."""
 
 
 @dataclass
@@ -45,25 +42,23 @@ class Session:
 
 @dataclass(frozen=True)
 class Method:
-    """title: as in tables. axes: parts of a setting, each from mild to strict, in the order in which they are searched;
-    common: the part that is the same in all. start: the session of a setting, for a model and the sizes of its layers.
+    """title: as in tables. rungs: settings to choose from, for each layer of a model or, unless `layered`, for all of
+    them at once; the first is the mildest. build: how the unit is built. start: the session of a setting, for a model
+    and the sizes of its layers. weights: those of the model, see `tasks.prepared`.
     """
 
     title: str
-    axes: tuple[Axis, ...]
-    common: Setting
+    rungs: tuple[Setting, ...]
     start: Callable[[Prepared, Setting, Sizes], Session]
+    build: Setting = field(default_factory=dict)
+    layered: bool = True
+    weights: str = SHIPPED
 
-    def setting(self, place: Sequence[int]) -> Setting:
-        """The one at a place on each axis."""
-        found = dict(self.common)
-        for axis, at in zip(self.axes, place, strict=True):
-            found |= axis[at]
-        return found
-
-
-def _keys(share: float, size: Sizes) -> int:
-    return max(1, round(share * size.tokens))
+    def setting(self, rungs: Sequence[Setting]) -> Setting:
+        """Of a model, from a rung for each layer; or from a single one, for all."""
+        if len(rungs) == 1:
+            return rungs[0] | ({BUILD: self.build} if self.build else {})
+        return {name: [rung[name] for rung in rungs] for name in rungs[0]} | ({BUILD: self.build} if self.build else {})
 
 
 def _dense(model: Prepared, setting: Setting, size: Sizes) -> Session:
@@ -71,47 +66,42 @@ def _dense(model: Prepared, setting: Setting, size: Sizes) -> Session:
 
 
 def _spls(model: Prepared, setting: Setting, size: Sizes) -> Session:
-    k = _keys(setting["k"], size)
-    chosen: dict[str, Any] = {
-        "k": k,
-        "k_similarity": min(k, _keys(setting["k_similarity"], size)),
-        "s": int(setting["s"]),
-        # More heads than there are never agree: no FFN is copied.
-        "f": min(max(1, round(setting["f"] * size.heads)), size.heads + 1),
-        "options": {"window": WINDOW, "score_bits": SCORE_BITS},
-    }
-
     def plan(number: int, attend: Array) -> Planner:
-        return model.predictor(spls.predict, "hlog", number, SplsSettings, **chosen).planner(attend)
+        return model.spls(number, setting, size.tokens).planner(attend)
 
     return Session(plan, size.predicted_projections + size.predicted_scores)
 
 
 def _lapa(model: Prepared, setting: Setting, size: Sizes) -> Session:
-    chosen = {"eta": (int(setting["eta1"]), int(setting["eta2"])), "options": {"slices": SLICES}}
+    slices = tuple(setting[BUILD]["slices"])
 
     def plan(number: int, attend: Array) -> Planner:
-        return model.predictor(lapa.predict, "aloc", number, LapaSettings, **chosen).planner(attend)
+        here = of_layer(setting, number)
+        eta = tuple(int(here[f"eta{round}"]) for round in range(1, len(slices) + 1))
+        chosen = {"eta": eta, "options": {"slices": slices}}
+        return model.predictor(lapa.predict, lapa.SYSTEM, number, LapaSettings, **chosen).planner(attend)
 
-    # Both rounds as if they touched every key: each multiplies by half of the bits.
+    # All rounds as if they touched every key: each multiplies by its own bits only.
     return Session(plan, size.predicted_projections + size.predicted_scores)
 
 
 def _fact(model: Prepared, setting: Setting, size: Sizes) -> Session:
     def plan(number: int, attend: Array) -> Planner:
-        return model.predictor(fact.predict, "pot", number, FactSettings, k=_keys(setting["k"], size)).planner(attend)
+        k = keys(of_layer(setting, number)["k"], size.tokens)
+        return model.predictor(fact.predict, fact.SYSTEM, number, FactSettings, k=k).planner(attend)
 
     return Session(plan, size.predicted_projections + size.predicted_scores)
 
 
 def _sanger(model: Prepared, setting: Setting, size: Sizes) -> Session:
-    chosen = SangerSettings(causal=model.model.shape.causal, threshold=int(setting["threshold"]))
-
     def plan(number: int, attend: Array) -> Planner:
-        def of_layer(x: Array, q: Array, k: Array) -> Plan:
+        threshold = int(of_layer(setting, number)["threshold"])
+        chosen = SangerSettings(causal=model.model.shape.causal, threshold=threshold)
+
+        def from_exact(x: Array, q: Array, k: Array) -> Plan:
             return sanger.predict(q, k, allowed(x, chosen, attend), chosen, model.layers[number].exponent)
 
-        return of_layer
+        return from_exact
 
     return Session(plan, size.predicted_scores, after_qk=True)
 
@@ -138,41 +128,36 @@ def _spatten(model: Prepared, setting: Setting, size: Sizes) -> Session:
     )
 
 
-def _axis(name: str, values: Iterable[float]) -> Axis:
-    return tuple({name: value} for value in values)
+def _axes(**values: Iterable[float]) -> tuple[Setting, ...]:
+    """Every combination, the last axis the quickest."""
+    return tuple(dict(zip(values, each, strict=True)) for each in itertools.product(*values.values()))
 
 
+NEVER = 2.0
+"""More heads than there are: no FFN is copied."""
+_SPLS = (
+    {"s": 0, "f": NEVER, "k": 1.0, "k_similarity": 0.12},
+    *_axes(s=(0, 64, 96, 128), f=(NEVER,), k=(0.5, 0.35, 0.2), k_similarity=(0.12,)),
+    *_axes(s=(48, 80, 96, 128, 192, 256), f=(0.5, 0.01), k=(0.35, 0.2), k_similarity=(0.12,)),
+)
 METHODS = {
-    "dense": Method("dense int8", (), {}, _dense),
-    "spls": Method(
-        "SPLS (ESACT)",
-        (
-            _axis("s", (0, 32, 48, 64, 80, 96, 112, 128, 144, 160)),
-            _axis("f", (2.0, 1.0, 0.8, 0.67, 0.5, 0.34)),
-            _axis("k", (1.0, 0.8, 0.65, 0.5, 0.42, 0.35, 0.28, 0.22, 0.16, 0.12)),
-        ),
-        {"k_similarity": 0.12},
-        _spls,
-    ),
+    "dense": Method("dense int8", ({},), _dense),
+    "spls": Method("SPLS (ESACT)", _SPLS, _spls, build("spls")),
+    "spls-trained": Method("SPLS, fine-tuned", _SPLS, _spls, build("spls"), weights="spls"),
     "lapa": Method(
         "LAPA",
-        (
-            _axis("eta1", (256, 224, 200, 176, 152, 128, 104, 80)),
-            _axis("eta2", (256, 224, 200, 176, 152, 128, 104, 80)),
-        ),
-        {},
+        ({"eta1": 256, "eta2": 256}, *_axes(eta1=(256, 192, 160, 128, 104), eta2=(192, 160, 128, 104, 80))),
         _lapa,
+        build("lapa"),
     ),
-    "fact": Method("FACT", (_axis("k", (1.0, 0.8, 0.65, 0.5, 0.42, 0.35, 0.28, 0.22, 0.16, 0.12)),), {}, _fact),
-    "sanger": Method("Sanger", (_axis("threshold", (0, 33, 66, 131, 197, 262, 393, 524, 786, 1311)),), {}, _sanger),
+    "fact": Method("FACT", _axes(k=(1.0, 0.8, 0.65, 0.5, 0.42, 0.35, 0.28, 0.22, 0.16, 0.12)), _fact),
+    "sanger": Method("Sanger", _axes(threshold=(0, 33, 66, 131, 197, 262, 393, 524, 786, 1311)), _sanger),
+    # What is dropped stays dropped, so the layers cannot be looked at one by one.
     "spatten": Method(
         "SpAtten",
-        (
-            _axis("tokens", (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)),
-            _axis("values", (0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9)),
-        ),
-        {},
+        _axes(tokens=(0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5), values=(0, 0.5, 0.7, 0.8, 0.9)),
         _spatten,
+        layered=False,
     ),
 }
 
@@ -204,17 +189,17 @@ def encoder(model: Prepared, method: Method, setting: Setting, tally: Tally) -> 
 
 def _run(model: Prepared, method: Method, setting: Setting, tally: Tally, x: Array) -> Array:
     size = sizes(x.shape[1], model.width, model.hidden, model.model.shape)
-    session = method.start(model, setting, size)
+    # Nobody would predict for a handful of tokens: it costs more than it saves.
+    used = method if x.shape[1] >= SHORTEST else METHODS["dense"]
+    session, whole = used.start(model, setting, size), size.times(len(x))
     attend = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
     def counted(number: int, keys: Array) -> Planner:
         def plan(*given: Array) -> Plan:
             found = session.plan(number, keys)
             made = found if isinstance(found, Plan) else found(*given)
-            tally.left += left(made, size, session.prediction, after_qk=session.after_qk)
-            dense = size.dense
-            for _ in range(len(x)):
-                tally.dense += dense
+            tally.left += whole.left(made.counts, len(x) * session.prediction, after_qk=session.after_qk)
+            tally.dense += whole.dense
             return made
 
         return plan

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
 
-from config.errors import Refusal
+from config.errors import Refusal, require
 from golden.arrays import Array
 from golden.models import checkpoint, language, vision
 from tasks import corpora
@@ -185,13 +185,49 @@ def train_language(recipe: Recipe, folder: Path, progress: Progress = silent, ke
     ids = text.stream(corpora.CORPORA, "train", coder)
     parameters = start(language.SHAPES, recipe.seed)
     course = fit(parameters, language_losses(ids, recipe), recipe, progress, kept)
-    packed, stored = _stored(parameters)
+    packed, stored = as_stored(parameters)
+    contents = {"safetensors": packed, "tokenizer.json": coder.to_str().encode()}
+    record = _record("language", recipe, course) | {"training_tokens": len(ids)}
+    checkpoint.write(language.NAME, contents, record | _language_scores(stored, coder, ids), folder)
+
+
+def train_vision(recipe: Recipe, folder: Path, progress: Progress = silent, kept: Path | None = None) -> None:
+    """Weights, and the accuracy of each data set."""
+    parameters = start(vision.SHAPES, recipe.seed)
+    course = fit(parameters, vision_losses(recipe), recipe, progress, kept)
+    packed, stored = as_stored(parameters)
+    record = _record("vision", recipe, course)
+    checkpoint.write(vision.NAME, {"safetensors": packed}, record | _vision_scores(stored), folder)
+
+
+def score(name: str, folder: Path) -> None:
+    """Write the scores in the record of a stored model anew, and leave its weights and the rest of the record.
+
+    Raises Refusal where the packages whose texts it was trained on are others now: those would no longer be held out.
+    """
+    contents, record = checkpoint.read(name, folder)
+    require(
+        record["versions"] == corpora.versions(),
+        f"The packages must be those that {name} was trained with, {record['versions']}, not {corpora.versions()}; "
+        "install them, or train it anew.",
+    )
+    stored = _unpacked(contents["safetensors"])
+    if name == vision.NAME:
+        scores = _vision_scores(stored)
+    else:
+        coder = language.tokenizer(folder)
+        scores = _language_scores(stored, coder, text.stream(corpora.CORPORA, "train", coder))
+    checkpoint.write(name, contents, record | scores, folder)
+
+
+def _language_scores(stored: Parameters, coder: Tokenizer, ids: NDArray[np.int64]) -> checkpoint.Record:
+    """Of each corpus, the model beside counts of the training ids [T]; and what it makes of one window, to check by."""
     model = language.assemble(stored)
+    encoder = float_encoder(model.layers, language.ARCHITECTURE)
     counts = text.Counts(ids, language.VOCABULARY)
     scores = {}
     for corpus in corpora.CORPORA:
         found = text.windows(text.stream([corpus], "test", coder))
-        encoder = float_encoder(model.layers, language.ARCHITECTURE)
         reached = text.perplexity(found, encoder, trained=model)
         single, pairs = counts.perplexities(found)
         scores[corpus] = {"windows": len(found)} | {
@@ -200,16 +236,11 @@ def train_language(recipe: Recipe, folder: Path, progress: Progress = silent, ke
         print(f"{corpus}: perplexity {reached:.2f}; by single tokens {single:.1f}, by pairs {pairs:.1f}")
     sample = found[:1]
     check = {"ids": _line(sample[0]), "perplexity": round(text.perplexity(sample, encoder, trained=model), 4)}
-    contents = {"safetensors": packed, "tokenizer.json": coder.to_str().encode()}
-    record = _record("language", recipe, course) | {"training_tokens": len(ids)}
-    checkpoint.write(language.NAME, contents, record | {"scores": scores, "check": check}, folder)
+    return {"scores": scores, "check": check}
 
 
-def train_vision(recipe: Recipe, folder: Path, progress: Progress = silent, kept: Path | None = None) -> None:
-    """Weights, and the accuracy of each data set."""
-    parameters = start(vision.SHAPES, recipe.seed)
-    course = fit(parameters, vision_losses(recipe), recipe, progress, kept)
-    packed, stored = _stored(parameters)
+def _vision_scores(stored: Parameters) -> checkpoint.Record:
+    """Of each data set, and the classes that the model gives to the first images of each, to check by."""
     model = vision.assemble(stored)
     encoder = float_encoder(model.layers, vision.ARCHITECTURE)
     scores, checks = {}, {}
@@ -220,14 +251,17 @@ def train_vision(recipe: Recipe, folder: Path, progress: Progress = silent, kept
         checks[data_set] = _line(told[:CHECKED])
         scores[data_set] = {"images": len(labels), "accuracy": round(float(right.mean()), 4)}
         print(f"{data_set}: accuracy {right.mean():.4f} over {len(labels)} images")
-    record = _record("vision", recipe, course)
-    checkpoint.write(vision.NAME, {"safetensors": packed}, record | {"scores": scores, "check": checks}, folder)
+    return {"scores": scores, "check": checks}
 
 
-def _stored(parameters: Parameters) -> tuple[bytes, Parameters]:
+def as_stored(parameters: Parameters) -> tuple[bytes, Parameters]:
     """The weights as a file, and as they are read back from it."""
     packed = checkpoint.pack({name: each.detach().numpy() for name, each in parameters.items()})
-    return packed, {name: torch.as_tensor(each) for name, each in checkpoint.unpack(packed).items()}
+    return packed, _unpacked(packed)
+
+
+def _unpacked(packed: bytes) -> Parameters:
+    return {name: torch.as_tensor(each) for name, each in checkpoint.unpack(packed).items()}
 
 
 def _line(numbers: NDArray[np.int64]) -> str:
@@ -244,11 +278,12 @@ def _record(name: str, recipe: Recipe, course: list[float]) -> checkpoint.Record
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train the model that is named, with a progress bar, and store it."""
+    """Train the model that is named, with a progress bar, and store it; or only score what is stored."""
     parser = argparse.ArgumentParser(prog="python -m tasks.train", description="Train one of the project's models.")
     parser.add_argument("model", choices=("language", "vision"))
     parser.add_argument("--steps", type=int, help="fewer or more steps than the shipped model was trained for")
     parser.add_argument("--folder", type=Path, default=checkpoint.FOLDER, help="where the checkpoint goes")
+    parser.add_argument("--score", action="store_true", help="train nothing: write the stored model's scores anew")
     given = parser.parse_args(arguments)
     recipe, train = (LANGUAGE, train_language) if given.model == "language" else (VISION, train_vision)
     recipe = Recipe(**asdict(recipe) | {"steps": given.steps or recipe.steps})
@@ -256,6 +291,9 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:
+        if given.score:
+            score(given.model, given.folder)
+            return 0
         with tqdm(total=recipe.steps, unit="step", mininterval=2) as bar:
             train(recipe, given.folder, bar.update, kept)
         kept.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The k largest of a row."""
 
-from golden.arrays import Array, namespace, positions
+from golden.arrays import Array, namespace, positions, rising
 
 
 def top(scores: Array, pairs: Array, k: int | Array) -> Array:
@@ -14,4 +14,4 @@ def top(scores: Array, pairs: Array, k: int | Array) -> Array:
     ranked = xp.where(pairs, ranked, (xp.min(scores) - 1) * columns)
     last = xp.clip(xp.asarray(k, device=scores.device), None, columns) - 1
     last = xp.broadcast_to(last, (*ranked.shape[:-1], 1))
-    return pairs & (ranked >= xp.take_along_axis(xp.sort(ranked, axis=-1, descending=True), last, axis=-1))
+    return pairs & (ranked >= xp.take_along_axis(rising(ranked), columns - 1 - last, axis=-1))

@@ -22,19 +22,20 @@ from golden.arrays import Array
 from golden.models.transformer import LayerWeights
 
 FOLDER = Path(__file__).parent / "checkpoints"
-RESTORE = "restore the folder from the repository, or train it anew with `python -m tasks.train {name}`"
+RESTORE = "restore the folder from the repository, or train it anew with `{command}`"
 LAYER_FIELDS = tuple(each.name for each in fields(LayerWeights))
 
 Tensors = dict[str, NDArray[np.float32]]
 Record = dict[str, Any]
 
 
-def read(name: str, folder: Path = FOLDER) -> tuple[dict[str, bytes], Record]:
-    """The contents of a checkpoint's files by their endings, and its record.
+def read(name: str, folder: Path = FOLDER, command: str | None = None) -> tuple[dict[str, bytes], Record]:
+    """The contents of a checkpoint's files by their endings, and its record. command: what makes it, if it is not
+    `tasks.train`.
 
     Raises Refusal where a file is missing, or is not the one that the record was written for.
     """
-    restore = RESTORE.format(name=name)
+    restore = RESTORE.format(command=command or f"python -m tasks.train {name}")
     sidecar = folder / f"{name}.json"
     try:
         record = json.loads(sidecar.read_text(encoding="utf-8"))

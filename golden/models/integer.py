@@ -7,6 +7,7 @@ x float ─► int8 or 16 bits ─► layer 0 ─► layer 1 ─► … ─► f
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from config.errors import require
@@ -59,17 +60,25 @@ class IntegerModel:
 
 
 def build(
-    weights: Sequence[LayerWeights], shape: Architecture, batches: Iterable[Batch], percentile: float = PERCENTILE
+    weights: Sequence[LayerWeights],
+    shape: Architecture,
+    batches: Iterable[Batch],
+    percentile: float = PERCENTILE,
+    choose: Callable[[int, Array], Plan] | None = None,
 ) -> IntegerModel:
-    """Runs the float model on the batches, finds the ranges of its tensors, and converts it. Raises `Refusal` without a
-    batch, and for weights that are not finite."""
+    """Runs the float model on the batches, finds the ranges of its tensors, and converts it. choose: the plan of a
+    layer, by its number, from what Q, K and V are made of; for a model that was trained to be run so. Raises `Refusal`
+    without a batch, and for weights that are not finite."""
     ranges = [calibrate.Ranges(percentile) for _ in weights]
     given = list(batches)
     require(bool(given), "Calibration must be given at least one batch, and was given none; a few real inputs do.")
     for batch in given:
         x = batch.x
-        for one, seen in zip(weights, ranges, strict=True):
-            x = transformer.layer(x, one.like(x), shape, attend=batch.attend, watch=seen.watch(batch.attend))
+        for number, (one, seen) in enumerate(zip(weights, ranges, strict=True)):
+            plan = None if choose is None else partial(choose, number)
+            x = transformer.layer(
+                x, one.like(x), shape, attend=batch.attend, watch=seen.watch(batch.attend), choose=plan
+            )
     return IntegerModel(shape, tuple(weights), tuple(calibrate.convert(weights, shape, ranges)))
 
 

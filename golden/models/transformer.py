@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from config.errors import require
-from golden.arrays import Array, join_heads, namespace, split_heads
+from golden.arrays import Array, join_heads, namespace, rows_of, split_heads
+from golden.speculate.plan import Plan
 
 ORDERS = ("post", "pre")
 Watch = Callable[[str, Array], None]
@@ -70,9 +71,16 @@ class Architecture:
 
 
 def layer(
-    x: Array, weights: LayerWeights, shape: Architecture, *, attend: Array | None = None, watch: Watch | None = None
+    x: Array,
+    weights: LayerWeights,
+    shape: Architecture,
+    *,
+    attend: Array | None = None,
+    watch: Watch | None = None,
+    choose: Callable[[Array], Plan] | None = None,
 ) -> Array:
-    """One layer's output [..., T, D] for x [..., T, D]. attend: bool [..., T], keys that are no padding, or none."""
+    """One layer's output [..., T, D] for x [..., T, D]. attend: bool [..., T], keys that are no padding, or none.
+    choose: the plan to carry out, from what Q, K and V are made of; it says itself who may attend to whom."""
     w, seen = weights, watch or (lambda name, tensor: None)
 
     def norm(name: str, tensor: Array, gain: Array, offset: Array) -> Array:
@@ -83,17 +91,20 @@ def layer(
     seen("x", x)
     post = shape.order == "post"
     start = x if post else norm("norm1", x, w.gain1, w.offset1)
-    middle = x + attention(start, w, shape, attend, seen)
+    plan = None if choose is None else choose(start)
+    middle = x + attention(start, w, shape, attend, seen, plan)
     seen("sum1", middle)
     if post:
         middle = norm("norm1", middle, w.gain1, w.offset1)
     start = middle if post else norm("norm2", middle, w.gain2, w.offset2)
-    end = middle + feed_forward(start, w, seen)
+    end = middle + feed_forward(start, w, seen, plan)
     seen("sum2", end)
     return norm("norm2", end, w.gain2, w.offset2) if post else end
 
 
-def attention(x: Array, w: LayerWeights, shape: Architecture, attend: Array | None, seen: Watch) -> Array:
+def attention(
+    x: Array, w: LayerWeights, shape: Architecture, attend: Array | None, seen: Watch, plan: Plan | None = None
+) -> Array:
     """Attention and its output projection [..., T, D]."""
     xp = namespace(x)
     q, k, v = (
@@ -103,10 +114,13 @@ def attention(x: Array, w: LayerWeights, shape: Architecture, attend: Array | No
     for name, tensor in (("q", q), ("k", k), ("v", v), ("scores", scores)):
         seen(name, tensor)
     tokens = x.shape[-2]
-    if shape.causal:
+    if plan is not None:
+        # Similar rows keep no key of their own: theirs are those of the row whose result they take.
+        scores = rows_of(xp.where(plan.mask, scores, -xp.inf), plan.reference)
+    elif shape.causal:
         rows = xp.arange(tokens, device=x.device)
         scores = xp.where(rows[None, :] <= rows[:, None], scores, -xp.inf)
-    if attend is not None:
+    if plan is None and attend is not None:
         scores = xp.where(attend[..., None, None, :], scores, -xp.inf)
     context = join_heads(xp.matmul(softmax(scores), v))
     seen("context", context)
@@ -115,13 +129,15 @@ def attention(x: Array, w: LayerWeights, shape: Architecture, attend: Array | No
     return result
 
 
-def feed_forward(x: Array, w: LayerWeights, seen: Watch) -> Array:
+def feed_forward(x: Array, w: LayerWeights, seen: Watch, plan: Plan | None = None) -> Array:
     """[..., T, D]."""
     hidden = linear(x, w.w_up, w.b_up)
     seen("hidden", hidden)
     active = gelu(hidden)
     seen("active", active)
     result = linear(active, w.w_down, w.b_down)
+    if plan is not None:
+        result = rows_of(result, plan.leader)
     seen("fed", result)
     return result
 

@@ -60,16 +60,25 @@ class Plan:
     @property
     def counts(self) -> Counts:
         """What is left to compute."""
+        return self.counted()
+
+    def counted(self, real: Array | None = None, sharing: int = 1) -> Counts:
+        """What is left to compute in rows that are no padding, bool [..., T], or in all. sharing: heads of Q that share
+        a head of K and V, whose rows are computed if one of them needs them."""
         xp = namespace(self.leader)
 
         def count(flags: Array) -> int:
             return int(xp.count_nonzero(flags))
 
-        rows = xp.sum(self.mask, axis=-1, dtype=xp.int64)
         alive = xp.ones_like(self.agreed) if self.alive is None else self.alive
+        mask, columns = self.mask, self.columns
+        if real is not None:
+            alive, mask = alive & real, mask & real[..., None, :, None]
+            columns = xp.any(mask, axis=-2)
+        rows = xp.sum(mask, axis=-1, dtype=xp.int64)
         return Counts(
             queries=count(rows),
-            keys=count(self.columns),
+            keys=count(xp.any(xp.reshape(columns, (-1, sharing, columns.shape[-1])), axis=-2)),
             scores=int(xp.sum(rows)),
             ffn=count(alive & (self.leader == positions(self.leader))),
             projections=count(alive & ~self.agreed),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import Refusal
-from jobs.runner import Job, run, workers
+from jobs.runner import Job, follow, run, workers
 from jobs.store import Store
 
 
@@ -37,7 +37,7 @@ def test_jobs_follow_each_other_and_are_kept(client, tmp_path):
     def done(job, value):
         order.append(job.key)
         following = job.args[0] * 10
-        return Job(str(following), square, (following,)) if following < 400 else None
+        return [Job(str(following), square, (following,))] if following < 400 else []
 
     run(client, [Job(str(n), square, (n,)) for n in (1, 2, 3)], store, done)
     assert sorted(map(int, order)) == [1, 2, 3, 10, 20, 30, 100, 200, 300]
@@ -52,10 +52,37 @@ def test_jobs_follow_each_other_and_are_kept(client, tmp_path):
 def test_a_worker_that_dies_loses_no_job(client, tmp_path):
     store = Store(tmp_path / "results.jsonl")
     jobs = [Job("dies", die_once, (str(tmp_path / "marker"),)), *(Job(str(n), square, (n,)) for n in range(6))]
-    run(client, jobs, store, lambda job, value: None)
+    run(client, jobs, store, lambda job, value: [])
     assert store.find("dies") == {"lived": True}
     assert [store.find(str(n))["square"] for n in range(6)] == [0, 1, 4, 9, 16, 25]
     assert (tmp_path / "marker").exists()
+
+
+def sums(first, stages):
+    """A course: squares of as many numbers as the stage before gave digits, until all stages are through."""
+    total = first
+    for _ in range(stages):
+        values = yield [Job(str(n), square, (n,)) for n in range(total, total + 2)]
+        total = sum(value["square"] for value in values)
+        yield []
+    return total
+
+
+def test_courses_run_side_by_side(client, tmp_path):
+    """Each is told the results of its own jobs, in their order; a job of two courses is run once."""
+    told = []
+    store = Store(tmp_path / "results.jsonl")
+    assert follow(
+        client, [sums(1, 2), sums(2, 1), sums(1, 1), sums(7, 0)], store, lambda job: told.append(job.key)
+    ) == [
+        5**2 + 6**2,
+        2**2 + 3**2,
+        5,
+        7,
+    ]
+    assert sorted(told) == ["1", "1", "2", "2", "2", "3", "5", "6"]
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 5
+    assert follow(None, [sums(1, 2)], Store(tmp_path / "results.jsonl")) == [61]
 
 
 def fail():
@@ -65,7 +92,7 @@ def fail():
 def test_what_a_job_raises_is_raised(client, tmp_path):
     store = Store(tmp_path / "results.jsonl")
     with pytest.raises(Refusal, match=r"^a sentence$"):
-        run(client, [Job("1", square, (1,)), Job("bad", fail)], store, lambda job, value: None)
+        run(client, [Job("1", square, (1,)), Job("bad", fail)], store, lambda job, value: [])
     assert store.find("bad") is None
 
 
@@ -90,5 +117,5 @@ def test_a_scheduler_elsewhere_is_used(client, monkeypatch, tmp_path):
     with workers() as other:
         assert other.scheduler_info()["workers"]
         store = Store(tmp_path / "results.jsonl")
-        run(other, [Job("4", square, (4,))], store, lambda job, value: None)
+        run(other, [Job("4", square, (4,))], store, lambda job, value: [])
     assert store.find("4")["square"] == 16

@@ -45,16 +45,31 @@ def test_an_unknown_name_is_refused() -> None:
     assert str(refusal.value).endswith("not 'vision/letters'; choose one.")
 
 
+def test_retrieval_is_also_told_how_far_its_embeddings_are() -> None:
+    which = benchmark("retrieval/torch.nn")
+
+    def worse(x, attend):
+        y = dense(which)(x, attend)
+        return y + 0.3 * y.roll(1, dims=-1)
+
+    found = measure(which, worse, "calibration", 3)
+    assert found["top1"] <= found["mrr"] <= 1
+    assert 0.8 < found["cosine"] < 0.99
+
+
 def test_a_measurement_is_the_tasks_own() -> None:
     done: list[int] = []
     which = benchmark("retrieval/torch.nn")
     found = retrieval.embed_pairs(pairs("torch.nn", "calibration", 3), retrieval.dense())
-    assert measure(which, dense(which), "calibration", 3, done.append) == retrieval.scores(*found).top1
+    scores = retrieval.scores(*found)
+    exact = {"top1": scores.top1, "mrr": scores.mrr, "cosine": pytest.approx(1)}
+    assert measure(which, dense(which), "calibration", 3, done.append) == exact
     which = benchmark("language/stdlib.data")
     windows = language.corpus_windows("stdlib.data", "train", 3)
-    assert measure(which, dense(which), "calibration", 3, done.append) == language.perplexity(windows, language.dense())
+    expected = {"perplexity": language.perplexity(windows, language.dense())}
+    assert measure(which, dense(which), "calibration", 3, done.append) == expected
     which = benchmark("vision/digits.noisy")
-    expected = vision.accuracy("digits.noisy", vision.dense(), 5, part="train")
+    expected = {"accuracy": vision.accuracy("digits.noisy", vision.dense(), 5, part="train")}
     assert measure(which, dense(which), "calibration", 5, done.append) == expected
     assert done == [3, 3, 5]
 

@@ -11,6 +11,7 @@ from config.errors import Refusal
 from golden.models import language as model
 from tasks import language
 from tasks.corpora import CORPORA, docstrings
+from tasks.likeness import alike, words
 
 
 def test_windows_overlap_by_the_token_that_is_both_read_and_predicted() -> None:
@@ -24,9 +25,27 @@ def test_windows_overlap_by_the_token_that_is_both_read_and_predicted() -> None:
 def test_a_text_is_in_one_part_only() -> None:
     for corpus in CORPORA:
         test, train = (language.texts(corpus, part) for part in language.PARTS)
-        assert sorted([*test, *train]) == sorted(each.text for each in docstrings(corpus))
-        assert not set(test) & set(train)
-        assert 0.05 < len(test) / len([*test, *train]) < 0.16
+        texts = [each.text for each in docstrings(corpus)]
+        assert set(test) < set(texts) - set(train)
+        assert train == [text for text in texts if text in set(train)]
+        assert 0.05 < 1 - len(train) / len(texts) < 0.16
+
+
+def test_no_test_text_nearly_agrees_with_a_training_text_or_another_test_text() -> None:
+    test, train = (
+        [frozenset(words(text)) for corpus in CORPORA for text in language.texts(corpus, part)]
+        for part in language.PARTS
+    )
+    for place, text in enumerate(test):
+        others = train + test[:place]
+        # Sets of sizes further apart cannot have so much in common.
+        near = [other for other in others if 0.6 * len(text) <= len(other) <= len(text) / 0.6]
+        assert not any(alike(text, other) for other in near)
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_each_corpus_has_windows_enough(corpus: str) -> None:
+    assert len(language.corpus_windows(corpus)) >= 20
 
 
 def test_a_stream_is_the_texts_with_end_marks() -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from config.errors import Refusal
 from golden.models import checkpoint, language, vision
-from tasks import train
+from tasks import corpora, train
+from tasks import language as text
 
 VISION = train.Recipe(steps=12, batch=16, rate=1e-3, warm=2, seed=5)
 LANGUAGE = train.Recipe(steps=6, batch=1, rate=1e-3, warm=2, seed=5)
@@ -123,3 +125,47 @@ def test_the_command_stores_a_model_that_loads(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["vision.json", "vision.safetensors"]
     assert "digits: accuracy 0." in capsys.readouterr().out
     assert checkpoint.read("vision")[1]["recipe"]["steps"] == train.VISION.steps
+
+
+def test_a_stored_model_is_scored_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents, record = checkpoint.read("language")
+    stale = record | {"versions": corpora.versions(), "scores": {}, "check": {}}
+    checkpoint.write("language", contents, stale, tmp_path)
+    monkeypatch.setattr(corpora, "CORPORA", ("stdlib.data",))
+    train.score("language", tmp_path)
+    found, scored = checkpoint.read("language", tmp_path)
+    windows = text.corpus_windows("stdlib.data")
+    assert found == contents
+    assert scored["scores"]["stdlib.data"]["windows"] == len(windows)
+    expected = text.perplexity(windows, text.dense())
+    assert scored["scores"]["stdlib.data"]["perplexity"] == pytest.approx(expected, abs=1e-3)
+    assert [int(each) for each in scored["check"]["ids"].split()] == windows[0].tolist()
+    assert {name for name in scored if scored[name] != stale[name]} == {"scores", "check"}
+
+
+def test_the_command_scores_a_stored_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    contents, record = checkpoint.read("vision")
+    checkpoint.write("vision", contents, record | {"versions": corpora.versions(), "scores": {}}, tmp_path)
+    threads = torch.get_num_threads()
+    try:
+        assert train.main(["vision", "--score", "--folder", str(tmp_path)]) == 0
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads)
+    assert checkpoint.read("vision", tmp_path)[0] == contents
+    scored = checkpoint.read("vision", tmp_path)[1]["scores"]
+    assert {name: each["accuracy"] for name, each in scored.items()} == {
+        name: pytest.approx(each["accuracy"], abs=0.01) for name, each in record["scores"].items()
+    }
+    assert "digits: accuracy 0." in capsys.readouterr().out
+
+
+def test_a_model_that_was_trained_on_other_texts_is_not_scored(tmp_path: Path) -> None:
+    contents, record = checkpoint.read("language")
+    checkpoint.write("language", contents, record | {"versions": {"python": "2.7"}}, tmp_path)
+    with pytest.raises(Refusal) as refusal:
+        train.score("language", tmp_path)
+    assert str(refusal.value).startswith(
+        "The packages must be those that language was trained with, {'python': '2.7'}, not {'python': "
+    )
+    assert str(refusal.value).endswith("}; install them, or train it anew.")
