@@ -137,7 +137,7 @@ class RowStores(wiring.Component):
                     m.d.sync += each.eq(rows)
 
     def _read(self, m: Module, lists: list[data.View], filled: Value, used: Value) -> None:
-        """A word every 8 beats, a byte of it in the next stage, and another one for the bytes themselves."""
+        """A word every 8 beats, and a byte of it in the next stage."""
         config, half = self._config, Signal()
         rows = Signal(rows_layout(config))
         m.d.comb += rows.eq(Mux(half, lists[1].as_value(), lists[0].as_value()))
@@ -146,7 +146,6 @@ class RowStores(wiring.Component):
         enters, ends, moves = Signal(), Signal(), Signal()
         byte_bits = WORD.bit_length() - 1
         m.d.comb += [
-            moves.eq(~self.o.valid | self.o.ready),
             ends.eq(at == rows.depth - 1),
             enters.eq(moves & self.tile.valid & Mux(half, filled[1], filled[0])),
             self.tile.ready.eq(enters & ends),
@@ -154,10 +153,9 @@ class RowStores(wiring.Component):
         ]
         chosen = Signal(WORD, reset_less=True)
         stage = Signal(marks_layout(config), reset_less=True)
-        output = Signal(scalars_layout(config), reset_less=True)
         held = Signal()
         with m.If(moves):
-            m.d.sync += [held.eq(enters), self.o.valid.eq(held)]
+            m.d.sync += held.eq(enters)
         with m.If(enters):
             m.d.sync += [
                 at.eq(Mux(ends, 0, at + 1)),
@@ -171,14 +169,37 @@ class RowStores(wiring.Component):
         with m.If(self.tile.ready & self.tile.payload.last):
             m.d.sync += half.eq(~half)
         word = Mux(half, at[byte_bits:] + self._words, at[byte_bits:])
+        scalars = Signal(scalars_layout(config))
+        m.d.comb += [scalars[name].eq(stage[name]) for name in marks_layout(config).members]
         for line, store in enumerate(self._stores):
-            m.d.comb += [store.read.eq(enters & (at[:byte_bits] == 0) & active[line]), store.read_at.eq(word)]
-            with m.If(moves & held & stage.active[line]):
-                bytes_ = [byte.as_unsigned() & chosen[n].replicate(OPERAND_BITS) for n, byte in enumerate(store.stored)]
-                m.d.sync += output.a[line].eq(reduce(or_, bytes_))
-        with m.If(moves & held):
-            m.d.sync += [output[name].eq(stage[name]) for name in ("active", "first", "last", "info")]
-        m.d.comb += self.o.payload.eq(output)
+            bytes_ = [byte.as_unsigned() & chosen[n].replicate(OPERAND_BITS) for n, byte in enumerate(store.stored)]
+            m.d.comb += [
+                store.read.eq(enters & (at[:byte_bits] == 0) & active[line]),
+                store.read_at.eq(word),
+                scalars.a[line].eq(reduce(or_, bytes_)),
+            ]
+        m.d.comb += moves.eq(self._offer(m, scalars, held))
+
+    def _offer(self, m: Module, scalars: data.View, comes: Value) -> Value:
+        """Scalars that come go to the output, or to a second place if it is taken; whether that one is free, which hangs
+        on no `ready`. A line that is not active keeps its byte."""
+        output, second = (Signal.like(scalars, name=name, reset_less=True) for name in ("output", "second"))
+        waits, leaves = Signal(), Signal()
+        m.d.comb += [leaves.eq(~self.o.valid | self.o.ready), self.o.payload.eq(output)]
+        with m.If(leaves):
+            m.d.sync += [self.o.valid.eq(comes | waits), waits.eq(0)]
+        with m.Elif(comes):
+            m.d.sync += waits.eq(1)
+        source = Signal.like(scalars, name="source")
+        m.d.comb += source.eq(Mux(waits, second.as_value(), scalars.as_value()))
+        places = ((output, source, leaves & (comes | waits)), (second, scalars, comes & ~waits & ~leaves))
+        for place, given, enters in places:
+            with m.If(enters):
+                m.d.sync += [place[name].eq(given[name]) for name in marks_layout(self._config).members]
+            for line, byte in enumerate(given.a):
+                with m.If(enters & given.active[line]):
+                    m.d.sync += place.a[line].eq(byte)
+        return ~waits
 
 
 class DenseReader(wiring.Component):

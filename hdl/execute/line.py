@@ -117,7 +117,8 @@ class PeLine(wiring.Component):
             # Not in the cycle of a release: nothing that moves operands is to hang on who reads.
             control.keep.eq(whole & ~held),
             control.update.eq(waits & (~whole | control.keep)),
-            self.i.ready.eq(~waits | control.update),
+            # control.update or nothing waits, written so that it hangs on no load of theirs.
+            self.i.ready.eq(~(waits & whole & held)),
             i_fire.eq(self.i.valid & self.i.ready),
             # What is neither first nor last, and adds nothing, is as good as done.
             enter.eq(i_fire & (beat.a.any() | beat.first | beat.last)),
