@@ -15,6 +15,9 @@ from config.items import PATIENCE, ItemsConfig
 from hdl.execute.banks import read_layout
 from hdl.execute.items import item_layout
 
+_GROUP = 4
+"""Bits whose lowest one is found by gates side by side."""
+
 
 def wave_layout(config: ItemsConfig) -> data.StructLayout:
     """A slot's banks on their way past the lines: `free`: may be taken; `busy`: reads what `reads` says. Neither: it is
@@ -38,13 +41,19 @@ def pick_layout(config: ItemsConfig) -> data.StructLayout:
     )
 
 
-def lowest(bits: Value) -> Value:
-    """The lowest one of the bits, alone."""
-    below, width, distance = bits, len(bits), 1
-    while distance < width:
-        below = below | (below << distance)[:width]
-        distance *= 2
-    return bits & ~(below << 1)[:width]
+def lowest(bits: Value, enable: Value | None = None) -> Value:
+    """The lowest one of the bits, alone, or nothing unless `enable`. Two levels: in groups of `_GROUP` bits, and among
+    groups, where `enable` comes in, as it may be late and has few of them to reach."""
+    groups = [bits[n : n + _GROUP] for n in range(0, len(bits), _GROUP)]
+    filled = Cat(group.any() for group in groups)
+    first = _lowest_of_few(filled) if len(groups) <= 2 * _GROUP else lowest(filled)
+    if enable is not None:
+        first = first & enable.replicate(len(first))
+    return Cat(_lowest_of_few(group) & one.replicate(len(group)) for group, one in zip(groups, first, strict=True))
+
+
+def _lowest_of_few(bits: Value) -> Value:
+    return Cat(bit & ~bits[:n].any() if n else bit for n, bit in enumerate(bits))
 
 
 class GatherLine(wiring.Component):
@@ -93,10 +102,10 @@ class GatherLine(wiring.Component):
         open_, left, fresh = Signal(keys), Signal(range(config.chunk + 1), reset_less=True), Signal(reset_less=True)
         here = Signal(item_layout(config), reset_less=True)
         following = Signal(item_layout(config), reset_less=True)
-        pick, joins = self._choose(m, open_, here)
+        pick, joins, cans = self._choose(m, open_, here)
         takes, last, moves = Signal(), Signal(), Signal()
-        m.d.comb += [last.eq(left == 1), moves.eq(self.idle | (takes & last)), takes.eq(pick.any())]
-        after = self._update(m, open_, here, pick, joins)
+        m.d.comb += [last.eq(left == 1), moves.eq(self.idle | (takes & last)), takes.eq((joins | cans) & self.opens)]
+        after = self._update(m, open_, here, pick)
         with m.If(self.advance):
             with m.If(moves):
                 m.d.sync += [self.idle.eq(self.room), self.room.eq(1), here.eq(following), left.eq(following.count)]
@@ -112,8 +121,8 @@ class GatherLine(wiring.Component):
         self._wait(m, takes)
         return m
 
-    def _choose(self, m: Module, open_: data.View, here: data.View) -> tuple[Signal, Value]:
-        """The bank to take from, and whether it is one that reads its row anyway."""
+    def _choose(self, m: Module, open_: data.View, here: data.View) -> tuple[Value, Value, Value]:
+        """The bank to take from; whether there is one that reads its row anyway, and whether there is a free one."""
         config = self._config
         join, can = Signal(config.banks), Signal(config.banks)
         for bank, read in enumerate(self.i.reads):
@@ -121,14 +130,14 @@ class GatherLine(wiring.Component):
             wanted = open_[bank].bit_select(read.place, 1)
             available = (self.i.free[bank] | self.own[bank]) & ~self.i.busy[bank]
             m.d.comb += [
-                join[bank].eq(self.opens & self.i.busy[bank] & same & wanted),
-                can[bank].eq(self.opens & available & open_[bank].any()),
+                join[bank].eq(self.i.busy[bank] & same & wanted),
+                can[bank].eq(available & open_[bank].any()),
             ]
         joins, pick = join.any(), Signal(config.banks)
-        m.d.comb += pick.eq(Mux(joins, lowest(join), lowest(can)))
-        return pick, joins
+        m.d.comb += pick.eq(lowest(join, self.opens) | lowest(can, self.opens & ~joins))
+        return pick, joins, can.any()
 
-    def _update(self, m: Module, open_: data.View, here: data.View, pick: Value, joins: Value) -> Value:
+    def _update(self, m: Module, open_: data.View, here: data.View, pick: Value) -> Value:
         """Hands the slot on; returns the keys that stay open."""
         config, after = self._config, []
         available = (self.i.free | self.own) & ~self.i.busy
