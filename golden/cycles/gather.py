@@ -169,7 +169,7 @@ class Gather:
 
     def _pass(self, number: int, token: Token) -> Token:
         """A line decides of the slot that passes it."""
-        line, slot, config = self.lines[number], self.cycle - number, self.config
+        line, slot = self.lines[number], self.cycle - number
         free, reads = list(token.free), list(token.reads)
         own = self.own(number, slot)
         free[own] = reads[own] is None

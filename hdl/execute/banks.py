@@ -62,7 +62,7 @@ class RowSelect(wiring.Component):
 
 
 class Banks(wiring.Component):
-    """Rows of `sets` heads: that of key j in bank j mod banks. A bank reads one row a cycle, for all lines that want it.
+    """Rows of `sets` heads: that of key j in bank j mod banks. A bank reads a row a cycle, for all lines that want it.
 
     Parameters
     ----------

@@ -78,8 +78,8 @@ class ItemReader(wiring.Component):
     i: In, stream of `record_layout(config)`: all records of a layer, in order.
     o: Out, stream of `item_layout(config)`: one for each chunk in which a critical row keeps a key, in order.
     others: Out, stream of `record_layout(config)`: COPY and LEADER records, as they came.
-    error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. They stay until reset. Nothing of that record nor
-    of what follows goes out, and all that comes is taken.
+    error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. They stay until reset. Nothing of that record
+    nor of what follows goes out, and all that comes is taken.
 
     Outputs are registered, 2 cycles behind the record; no `valid` depends on a `ready`. A layer needs no reset.
     """

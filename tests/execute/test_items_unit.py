@@ -50,7 +50,7 @@ def read(
         for tokens, layer in layers:
             # The settings of a layer stand until all of the one before is out.
             for _ in range(20 if stall else 3):
-                context.set([dut.o.ready, dut.others.ready][0], 1)
+                context.set(dut.o.ready, 1)
                 context.set(dut.others.ready, 1)
                 o.sample(context)
                 others.sample(context)
