@@ -67,6 +67,10 @@ class ItemsConfig:
             self.allocation in ALLOCATIONS,
             f"allocation must be one of {', '.join(ALLOCATIONS)}, not {self.allocation!r}; choose one of them.",
         )
+        require(
+            self.allocation == "dynamic" or self.lines & (self.lines - 1) == 0,
+            f"lines must be a power of two in static allocation, not {self.lines}; choose one, or dynamic allocation.",
+        )
         require_range("ports", self.ports, 1, self.lines)
         require(
             self.lines % self.ports == 0,

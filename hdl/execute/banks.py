@@ -80,7 +80,7 @@ class Banks(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "write": In(stream.Signature(write_layout(config), always_ready=True)),
+                "write": In(stream.Signature(write_layout(config))),
                 "read": In(config.banks),
                 "read_at": In(data.ArrayLayout(read_layout(config), config.banks)),
                 "select": In(data.ArrayLayout(config.banks, config.lines)),
@@ -93,6 +93,7 @@ class Banks(wiring.Component):
         config, shown, write = self._config, [], self.write.payload
         low = config.banks.bit_length() - 1
         sets = (config.sets - 1).bit_length()
+        m.d.comb += self.write.ready.eq(1)
         for bank in range(config.banks):
             store = Store(1 << len(Value.cast(self.read_at[bank])), bytes_layout(config))
             m.submodules[f"bank{bank}"] = share(store, "bank", platform)

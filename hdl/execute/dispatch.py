@@ -6,7 +6,7 @@ i ─► in turn ─┬─► queue 0 ─┐         ┌─► group 0: the firs
               └─► …        ┘         └─► …
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -32,8 +32,8 @@ class Dispatcher(wiring.Component):
     Members
     -------
     i: In, stream of `item_layout(config)`; waits while the queue whose turn it is is full.
-    enable: In, 1: items may go to lines. look: In, queues, one bit set: the group that queue 0 looks at; it moves up
-    with `advance`. advance: In, 1.
+    enable: In, 1: items may go to lines. advance: In, 1. look: In, queues, one bit set: the group that queue 0 looks
+    at; it moves up with `advance`. Not in static allocation.
     room, idle: In, lines: as `GatherLine` shows them.
     give: Out, lines: a line gets the item of its group, with `advance`. items: Out, `item_layout` for each group.
 
@@ -47,7 +47,7 @@ class Dispatcher(wiring.Component):
                 "i": In(stream.Signature(item_layout(config))),
                 "enable": In(1),
                 "advance": In(1),
-                "look": In(config.queues),
+                **({"look": In(config.queues)} if config.allocation == "dynamic" else {}),
                 "room": In(config.lines),
                 "idle": In(config.lines),
                 "give": Out(config.lines),
@@ -93,8 +93,8 @@ class Dispatcher(wiring.Component):
         """The queue that the item at the input enters, one bit set."""
         config, count = self._config, self._config.queues
         if config.allocation == "static":
-            line = self.i.payload.row % config.lines
-            return Cat(line == n for n in range(count))
+            line = self.i.payload.row[: (config.lines - 1).bit_length()]
+            return Cat(line == n for n in range(count)) if count > 1 else Const(1)
         turn = Signal(count, init=1)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += turn.eq(turn.rotate_left(1))

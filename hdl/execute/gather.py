@@ -45,7 +45,8 @@ class Gather(wiring.Component):
     -------
     i: In, stream of `item_layout(config)`. Rows of its keys must be in the banks when an item may go to a line.
     enable: In, 1: items may go to lines.
-    opens: In, lines: keys of the line's current item may be taken. All ones if there is nothing to wait for.
+    opens: In, lines: the line may begin with its next item, the one that it was given last; looked at until `room`.
+    All ones if there is nothing to wait for. room: Out, lines: the line has begun with all that it was given.
     write: In, stream of `write_layout(config)`, a row for the banks, taken at once: `ready` is 1. Head h has the place
     of heads h ± sets, whose items must be over.
     o: Out, for each line a stream of `row_layout(config)`. An item's keys come without those of others between them, in
@@ -64,7 +65,8 @@ class Gather(wiring.Component):
                 "i": In(stream.Signature(item_layout(config))),
                 "enable": In(1),
                 "opens": In(config.lines),
-                "write": In(stream.Signature(write_layout(config), always_ready=True)),
+                "room": Out(config.lines),
+                "write": In(stream.Signature(write_layout(config))),
                 "o": Out(stream.Signature(row_layout(config))).array(config.lines),
                 "given": Out(config.lines),
                 "items": Out(item_layout(config)).array(config.queues),
@@ -106,6 +108,7 @@ class Gather(wiring.Component):
         m.d.comb += [
             banks.write.payload.eq(self.write.payload),
             banks.write.valid.eq(self.write.valid),
+            self.write.ready.eq(banks.write.ready),
             banks.read.eq(slot.busy.rotate_left(start) & self.advance.replicate(config.banks)),
             *(banks.read_at[(n + start) % config.banks].eq(read) for n, read in enumerate(slot.reads)),
         ]
@@ -118,19 +121,21 @@ class Gather(wiring.Component):
         config = self._config
         dispatcher = Dispatcher(config)
         m.submodules.dispatch = share(dispatcher, "dispatch", platform)
-        look = Signal(config.queues, init=1)
-        with m.If(self.advance):
-            m.d.sync += look.eq(look.rotate_left(1))
+        if config.allocation == "dynamic":
+            look = Signal(config.queues, init=1)
+            m.d.comb += dispatcher.look.eq(look)
+            with m.If(self.advance):
+                m.d.sync += look.eq(look.rotate_left(1))
         m.d.comb += [
             dispatcher.i.payload.eq(self.i.payload),
             dispatcher.i.valid.eq(self.i.valid),
             self.i.ready.eq(dispatcher.i.ready),
             dispatcher.enable.eq(self.enable),
             dispatcher.advance.eq(self.advance),
-            dispatcher.look.eq(look),
             dispatcher.room.eq(Cat(line.room for line in lines)),
             dispatcher.idle.eq(Cat(line.idle for line in lines)),
             self.given.eq(dispatcher.give),
+            self.room.eq(dispatcher.room),
         ]
         for number, item in enumerate(dispatcher.items):
             m.d.comb += self.items[number].eq(item)

@@ -7,7 +7,7 @@ i: free, busy, reads ─► a bank that reads a row that is wanted anyway, else 
                                                                                         └─► pick
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -68,13 +68,13 @@ class GatherLine(wiring.Component):
     advance: In, 1: everything moves at the end of this cycle, else nothing does.
     give: In, 1, with advance, if room: `item`: In, `item_layout`, is the line's next one.
     room: Out, 1: there is no next item. idle: Out, 1: nor a current one. Both registered.
-    opens: In, 1: keys of the current item may be taken.
+    opens: In, 1: the next item may become the current one. Looked at while there is a next item.
     i: In, `wave_layout`: the slot that passes in this cycle. own: In, banks, one bit set: the bank that is kept for
     this line if it has to wait.
     o: Out, `wave_layout`; pick: Out, `pick_layout`: the slot behind this line, and what it takes. Registered.
     waits: Out, 1: no key in `PATIENCE` slots. Registered.
 
-    The next item is the current one from the slot on behind that of a last key, so that no slot is lost.
+    The next item is the current one from the slot on behind that of a last key, if it opens: so no slot is lost.
     """
 
     def __init__(self, config: ItemsConfig):
@@ -103,13 +103,15 @@ class GatherLine(wiring.Component):
         here = Signal(item_layout(config), reset_less=True)
         following = Signal(item_layout(config), reset_less=True)
         pick, joins, cans = self._choose(m, open_, here)
-        takes, last, moves = Signal(), Signal(), Signal()
-        m.d.comb += [last.eq(left == 1), moves.eq(self.idle | (takes & last)), takes.eq((joins | cans) & self.opens)]
+        takes, last, moves, follows = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += follows.eq(~self.room & self.opens)
+        m.d.comb += [last.eq(left == 1), moves.eq(self.idle | (takes & last)), takes.eq(joins | cans)]
         after = self._update(m, open_, here, pick)
         with m.If(self.advance):
             with m.If(moves):
-                m.d.sync += [self.idle.eq(self.room), self.room.eq(1), here.eq(following), left.eq(following.count)]
-                m.d.sync += [fresh.eq(1), open_.eq(Mux(self.room, 0, _by_bank(following.keys, config)))]
+                m.d.sync += [self.idle.eq(~follows), self.room.eq(self.room | follows), here.eq(following)]
+                m.d.sync += [fresh.eq(1), left.eq(following.count)]
+                m.d.sync += open_.eq(_by_bank(following.keys, config) & follows.replicate(config.chunk))
             with m.Elif(takes):
                 m.d.sync += [open_.eq(after), left.eq(left - 1), fresh.eq(0)]
             with m.If(self.give):
@@ -127,14 +129,14 @@ class GatherLine(wiring.Component):
         join, can = Signal(config.banks), Signal(config.banks)
         for bank, read in enumerate(self.i.reads):
             same = (read.set == here.head[: len(read.set)]) & (read.chunk == here.chunk)
-            wanted = open_[bank].bit_select(read.place, 1)
+            wanted = (open_[bank] & _one_hot(read.place, config.places)).any()
             available = (self.i.free[bank] | self.own[bank]) & ~self.i.busy[bank]
             m.d.comb += [
                 join[bank].eq(self.i.busy[bank] & same & wanted),
                 can[bank].eq(available & open_[bank].any()),
             ]
         joins, pick = join.any(), Signal(config.banks)
-        m.d.comb += pick.eq(lowest(join, self.opens) | lowest(can, self.opens & ~joins))
+        m.d.comb += pick.eq(lowest(join) | lowest(can, ~joins))
         return pick, joins, can.any()
 
     def _update(self, m: Module, open_: data.View, here: data.View, pick: Value) -> Value:
@@ -147,7 +149,7 @@ class GatherLine(wiring.Component):
             first = lowest(open_[bank])
             mine = Signal(read_layout(config), name=f"mine{bank}")
             m.d.comb += [mine.place.eq(number_of(first)), mine.chunk.eq(here.chunk), mine.set.eq(here.head)]
-            joined = Cat(read.place == place for place in range(config.places))
+            joined = _one_hot(read.place, config.places)
             after.append(open_[bank] & ~(Mux(self.i.busy[bank], joined, first) & pick[bank].replicate(config.places)))
             with m.If(self.advance & (self.i.busy[bank] | pick[bank])):
                 m.d.sync += self.o.reads[bank].eq(Mux(self.i.busy[bank], read, mine))
@@ -163,6 +165,10 @@ class GatherLine(wiring.Component):
 def _by_bank(keys: Value, config: ItemsConfig) -> Value:
     """Key n of a chunk lies in bank n mod banks."""
     return Cat(keys[place * config.banks + bank] for bank in range(config.banks) for place in range(config.places))
+
+
+def _one_hot(number: Value, count: int) -> Value:
+    return Cat(number == n for n in range(count)) if count > 1 else Const(1)
 
 
 def number_of(bits: Value) -> Value:

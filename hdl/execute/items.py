@@ -6,7 +6,7 @@ records ─┬─► expected? allowed? ─────────────�
          └─► COPY, LEADER ─► others
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -128,14 +128,11 @@ class ItemReader(wiring.Component):
 
     def _check(self, m: Module, record: data.View, taken: Value, steps: Value, platform) -> Value:
         """The rule that the record breaks."""
-        config, broken = self._config, Signal(Broken)
+        broken = Signal(Broken)
         kind = {each: record.kind == each for each in Kind}
         some, in_order = self._follow(m, record, kind, steps)
         critical = self._criticals(m, record, taken, steps, platform)
-        # Of the record's keys, those from the sequence's end on.
-        left = Signal(range(-config.tokens, config.tokens + 1))
-        m.d.comb += left.eq(self.tokens - (record.chunk << (config.record - 1).bit_length()))
-        beyond = Cat(key & (left <= n) for n, key in enumerate(record.keys)).any()
+        beyond = self._beyond(m, record)
         with m.If(~in_order):
             m.d.comb += broken.eq(Broken.ORDER)
         with m.Elif(kind[Kind.COPY] & ((record.reference >= record.row) | ~critical)):
@@ -147,6 +144,17 @@ class ItemReader(wiring.Component):
         with m.Elif(kind[Kind.LEADER] & (record.reference > record.row)):
             m.d.comb += broken.eq(Broken.LEADER)
         return broken
+
+    def _beyond(self, m: Module, record: data.View) -> Value:
+        """Does the record keep a key behind the sequence's end?"""
+        config, low = self._config, (self._config.record - 1).bit_length()
+        # The record in which the end lies, and where in it.
+        end, chunk = Signal.like(self.tokens[low:]), Signal.like(self.tokens[low:])
+        m.d.comb += [end.eq(self.tokens[low:]), chunk.eq(record.chunk)]
+        ends = [self.tokens[:low] == n for n in range(config.record)] if low else [Const(1)]
+        behind = Cat(Cat(ends[: n + 1]).any() for n in range(config.record))
+        later = (end - chunk)[-1]
+        return Mux(later, record.keys, Mux(chunk == end, record.keys & behind, 0)).any()
 
     def _follow(self, m: Module, record: data.View, kind: dict[Kind, Value], steps: Value) -> tuple[Value, Value]:
         """Whether the row has had a key so far, and whether the record is one that may come now."""

@@ -111,7 +111,7 @@ class BankClaim(contract.Claim):
             m.d.sync += before.eq(self.own)
         m.d.comb += turns.eq(((self.own & dut.i.busy) == 0) & ((self.own == before.rotate_left(1)) | ~before.any()))
         holds = Signal(init=1)
-        with m.If(self.advance & (~turns | ~self.opens)):
+        with m.If(self.advance & ~turns):
             m.d.sync += holds.eq(0)
         took = Signal()
         m.d.comb += took.eq(dut.pick.valid)
