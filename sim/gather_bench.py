@@ -61,7 +61,8 @@ async def run(dut: Any, job: Any) -> Any:
     for _ in range(3):
         await edge(dut)
         now += 1
-    started, seen = now, []
+    started = now
+    seen: list[tuple[int, int, int]] = []
     dut.enable.value = 1
     while len(seen) < job.due:
         assert now < started + job.limit, f"{len(seen)} of {job.due} rows: it stands still"
