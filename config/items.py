@@ -99,6 +99,11 @@ class ItemsConfig:
         return self.tokens // self.chunk
 
     @property
+    def latency(self) -> int:
+        """Cycles from a slot's begin at line 0 until its rows are offered: past the lines, the banks, the crossbar."""
+        return self.lines + 2
+
+    @property
     def stride(self) -> int:
         """Banks between those that neighbouring lines may count on in a slot."""
         return self.banks // self.lines

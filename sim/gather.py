@@ -61,11 +61,11 @@ def run(config: ItemsConfig, plans: Sequence[list[Item]]) -> list[Run]:
 
 def _checked(config: ItemsConfig, items: list[Item], started: int, seen: list[tuple[int, int, int]]) -> Run:
     expected = Model(config, cycle=started).run(items)
-    latency, layout = Gather(config).latency, row_layout(config)
+    layout = row_layout(config)
     assert len(seen) == len(expected.taken), f"{len(expected.taken)} rows were due, not {len(seen)}"
     for (now, line, payload), due in zip(seen, expected.taken, strict=True):
         row = {name: payload >> each.offset & ((1 << Shape.cast(each.shape).width) - 1) for name, each in layout}
-        found = (now - latency, line, row["head"], row["row"], row["key"], row["first"], row["last"])
+        found = (now - config.latency, line, row["head"], row["row"], row["key"], row["first"], row["last"])
         wanted = (due.slot, due.line, due.item.head, due.item.row, due.key, due.first, due.last)
         assert found == wanted, f"{found} came, not {wanted}"
         assert row["b"] == _bytes(config, due.item.head % config.sets, due.key), f"wrong bytes at {wanted}"

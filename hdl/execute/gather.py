@@ -80,8 +80,8 @@ class Gather(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from a slot's begin at line 0 until its rows are offered: past the lines, the banks, the crossbar."""
-        return self._config.lines + 2
+        """That of the configuration."""
+        return self._config.latency
 
     def elaborate(self, platform):
         m = Module()

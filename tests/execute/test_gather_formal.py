@@ -123,13 +123,11 @@ class BankClaim(contract.Claim):
 
 
 @pytest.mark.formal
-@pytest.mark.long
 def test_a_line_takes_one_bank_that_it_may_and_waits_for_none_for_ever(tmp_path: Path) -> None:
     assert check(BankClaim(GatherLine(TINY)), folder=tmp_path, depth=9, gates=True)
 
 
 @pytest.mark.formal
-@pytest.mark.long
 @pytest.mark.parametrize(
     "fault",
     [
@@ -144,7 +142,6 @@ def test_a_wrong_line_is_refuted(fault, tmp_path: Path) -> None:
 
 
 @pytest.mark.formal
-@pytest.mark.long
 def test_offers_are_proved_to_stand(tmp_path: Path) -> None:
     claims = [contract.OfferClaim(ItemReader(TINY), "o", "others")]
     assert check(*claims, folder=tmp_path, depth=8, gates=True)
