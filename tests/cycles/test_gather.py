@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse items on plans of real sentences: how busy the lines are, in the model and in RTL simulation, which agree."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from config import presets
+from config.items import ItemsConfig
+from golden.cycles.gather import Gather, items_of
+from sim import gather, minilm, speculation
+
+CONFIG = ItemsConfig()
+CHOSEN = {
+    "spls": {"k": 45, "k_similarity": 13, "s": 100, "f": 8},
+    "lapa": {"eta": (128, 128)},
+}
+
+
+def plan(method: str, number: int) -> np.ndarray:
+    """The mask of a layer of MiniLM on a real sentence of 128 tokens."""
+    config = presets.speculation("minilm")[method]
+    ids = minilm.token_ids(config)
+    return np.asarray(speculation.golden_plan(config, minilm.layer(config, ids, number, **CHOSEN[method])).mask)
+
+
+def test_a_bank_s_row_for_all_lines_that_want_it_is_what_saves_columns_that_all_keep() -> None:
+    """Every row keeps the same two keys: alone at a bank, lines would take turns."""
+    mask = np.zeros((12, 128, 128), dtype=bool)
+    mask[:, :, [3, 35]] = True
+    items = items_of(mask, CONFIG)
+    together, alone = Gather(CONFIG).run(items), Gather(CONFIG, share=False).run(items)
+    assert together.cycles * 2 < alone.cycles
+    assert together.reads < len(together.taken) == alone.reads
+
+
+def test_every_key_is_taken_once() -> None:
+    mask = np.random.default_rng(1).random((2, 128, 128)) < 0.05
+    run = Gather(replace(CONFIG, chunk=32)).run(items_of(mask, replace(CONFIG, chunk=32)))
+    found = np.zeros_like(mask)
+    for each in run.taken:
+        assert not found[each.item.head, each.item.row, each.key]
+        found[each.item.head, each.item.row, each.key] = True
+    assert np.array_equal(found, mask)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", CHOSEN)
+def test_real_plans_keep_the_lines_busy(method: str) -> None:
+    """All heads of three layers, in RTL simulation, row by row as the model has it; printed: docs/items.md."""
+    static = replace(CONFIG, allocation="static")
+    items = [items_of(plan(method, number), CONFIG) for number in (0, 2, 4)]
+    dynamic = gather.run(CONFIG, items)
+    fixed = [Gather(static).run(each) for each in items]
+    for number, one, other in zip((0, 2, 4), dynamic, fixed, strict=True):
+        print(f"{method} layer {number}: dynamic {one.use(16):.3f}, {one.cycles} cycles; static {other.use(16):.3f}")
+        assert other.use(16) < one.use(16)
+    assert sum(len(one.taken) for one in dynamic) / (16 * sum(one.cycles for one in dynamic)) >= 0.9

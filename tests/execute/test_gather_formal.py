@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proofs: the dispatcher loses, doubles and starves no item; a bank reads one row and a line takes one; no line waits
+for ever. The units' Verilog is lint-clean."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Assert, Assume, Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from config.items import PATIENCE, ItemsConfig
+from hdl.emit import verilog_of
+from hdl.execute.dispatch import Dispatcher
+from hdl.execute.gather import Gather
+from hdl.execute.gather_line import GatherLine
+from hdl.execute.items import ItemReader
+from tests.formal import contract
+from tests.formal.prove import check
+from tests.planted import Planted
+
+WAIVERS = Path(__file__).resolve().parents[2] / "hdl/lint/waivers.vlt"
+TINY = ItemsConfig(lines=2, lanes=1, banks=2, tokens=2, heads=1, chunk=2, record=2, sets=1, ports=1, queue=4)
+
+
+class DispatchClaim(contract.Claim):
+    """Items leave in the order in which they came, each to one line that has room, each of the payload that it had;
+    where a line has room, one that waits leaves within `bound` cycles."""
+
+    def __init__(self, dut: wiring.Component, bound: int):
+        self._bound = bound
+        super().__init__(dut, {"picked": In(1)})
+
+    def claim(self, m: Module, dut: wiring.Component) -> None:
+        leaves = dut.give.any() & dut.advance
+        enters = contract.fires(dut.i)
+        m.d.comb += [
+            Assert((dut.give & ~dut.room) == 0),
+            Assert((dut.give & (dut.give - 1)[: len(dut.give)]) == 0),
+            Assume(self.look.any()),
+        ]
+        contract.claim_order(
+            m, enters=enters, expected=Value.cast(dut.i.payload), leaves=leaves, result=Value.cast(dut.items[0]),
+            picked=self.picked,
+        )  # fmt: skip
+        owed = contract.claim_balance(m, enters=enters, leaves=leaves)
+        can = dut.room.any() & dut.enable & dut.advance
+        contract.claim_progress(m, owed=owed, leaves=leaves, can_leave=can, bound=self._bound)
+
+
+@pytest.mark.formal
+def test_no_item_is_lost_doubled_or_starved(tmp_path: Path) -> None:
+    assert check(DispatchClaim(Dispatcher(TINY), 2), folder=tmp_path, depth=10, gates=True)
+
+
+@pytest.mark.formal
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"give": lambda give: give & 1},
+        {"give": lambda give: Mux(give.any(), Const(3, 2), 0)},
+        {"i__ready": lambda ready: Const(1)},
+        {"room": lambda room: Const(3, 2)},
+    ],
+    ids=["lost", "doubled", "overflow", "no room"],
+)
+def test_a_wrong_dispatcher_is_refuted(fault, tmp_path: Path) -> None:
+    dut = Planted(Dispatcher(TINY), **fault)
+    assert not check(DispatchClaim(dut, 2), folder=tmp_path, depth=10, gates=True)
+
+
+class BankClaim(contract.Claim):
+    """A slot that passes a line: it takes one bank or none, only one that is free, kept for it, or reads what it wants;
+    what others have taken stays as it is; and it takes one if it has a key in the bank that it may count on."""
+
+    def claim(self, m: Module, dut: GatherLine) -> None:
+        config, own, before = TINY, self.own, self.i
+        width = config.banks
+        was = Signal(len(before))
+        free, busy, moved, counted = Signal(width), Signal(width), Signal(), Signal(width)
+        view = dut.i
+        m.d.sync += [was.eq(before), free.eq(view.free), busy.eq(view.busy), moved.eq(self.advance), counted.eq(own)]
+        m.d.comb += [
+            Assume((view.free & view.busy) == 0),
+            Assume((own & (own - 1)[:width]) == 0),
+            Assume(own.any()),
+            # A dispatcher gives to a line with room only, and items with as many keys as they say.
+            Assume(~self.give | dut.room),
+            Assume(dut.item.count == sum(dut.item.keys)),
+            Assume(dut.item.count != 0),
+        ]
+        pick = dut.pick.bank
+        with m.If(moved):
+            m.d.comb += [
+                Assert((pick & (pick - 1)[:width]) == 0),
+                Assert(dut.pick.valid == pick.any()),
+                Assert((pick & ~free & ~busy & ~counted) == 0),
+                Assert(dut.o.busy == (busy | pick)),
+                Assert((dut.o.free & dut.o.busy) == 0),
+                Assert((dut.o.free & ~free & ~counted) == 0),
+            ]
+        self._claim_fair(m, dut)
+
+    def _claim_fair(self, m: Module, dut: GatherLine) -> None:
+        """If its own bank is not busy and turns through all of them, a line has a key after as many slots as there are
+        banks, from when it said that it waits."""
+        width, waited, turns = TINY.banks, Signal(range(2 * TINY.banks + PATIENCE + 2)), Signal()
+        before = Signal(width)
+        with m.If(self.advance):
+            m.d.sync += before.eq(self.own)
+        m.d.comb += turns.eq(((self.own & dut.i.busy) == 0) & ((self.own == before.rotate_left(1)) | ~before.any()))
+        holds = Signal(init=1)
+        with m.If(self.advance & ~turns):
+            m.d.sync += holds.eq(0)
+        took = Signal()
+        m.d.comb += took.eq(dut.pick.valid)
+        with m.If(self.advance):
+            m.d.sync += waited.eq(Mux(dut.idle, 0, Mux(waited == 2 * width + PATIENCE, waited, waited + 1)))
+        with m.If(took | dut.idle):
+            m.d.sync += waited.eq(0)
+        m.d.comb += Assert(~holds | (waited <= width))
+
+
+@pytest.mark.formal
+def test_a_line_takes_one_bank_that_it_may_and_waits_for_none_for_ever(tmp_path: Path) -> None:
+    assert check(BankClaim(GatherLine(TINY)), folder=tmp_path, depth=9, gates=True)
+
+
+@pytest.mark.formal
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"own": lambda own: Const(0, 2)},
+        {"i": lambda slot: Cat(Const(3, 2), slot[2:])},
+        {"o": lambda slot: slot & ~(1 << 2)},
+    ],
+    ids=["nothing kept", "taken twice", "forgotten"],
+)
+def test_a_wrong_line_is_refuted(fault, tmp_path: Path) -> None:
+    assert not check(BankClaim(Planted(GatherLine(TINY), **fault)), folder=tmp_path, depth=9, gates=True)
+
+
+@pytest.mark.formal
+def test_offers_are_proved_to_stand(tmp_path: Path) -> None:
+    claims = [contract.OfferClaim(ItemReader(TINY), "o", "others")]
+    assert check(*claims, folder=tmp_path, depth=8, gates=True)
+
+
+UNITS = {
+    "gather": lambda: Gather(ItemsConfig(lines=4, lanes=4, banks=8, tokens=32, chunk=32, ports=2, queue=16)),
+    "gather_static": lambda: Gather(ItemsConfig(lines=2, lanes=1, banks=2, tokens=6, heads=1, chunk=2, record=2, sets=1,
+                                                ports=1, queue=4, allocation="static")),
+    "item_reader": lambda: ItemReader(ItemsConfig()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("corners", [False, True], ids=["", "corners"])
+def test_verilog_is_lint_clean(corners: bool, tmp_path: Path) -> None:
+    units = {name: make() for name, make in UNITS.items()}
+    for name, text in verilog_of(units, corners=corners).items():
+        path = tmp_path / f"{name}.v"
+        path.write_text(text)
+        command = ["verilator", "--lint-only", "-Wall", str(WAIVERS), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), name
