@@ -34,6 +34,11 @@ def rows_layout(config: PeArraysConfig) -> data.StructLayout:
     return data.StructLayout({"count": range(config.lines + 1), "depth": range(config.terms + 1)})
 
 
+def list_layout(config: PeArraysConfig) -> data.StructLayout:
+    """A list that is there: the last of its lines, and the last place of its rows."""
+    return data.StructLayout({"last_line": range(config.lines), "last_at": range(max(config.terms, 2 * WORD))})
+
+
 def tile_layout() -> data.StructLayout:
     """A tile of `lanes` columns for the rows of a list: results have 16 bits if `wide`, else 8; `last`: the list's."""
     return data.StructLayout({"wide": 1, "last": 1})
@@ -99,7 +104,7 @@ class RowStores(wiring.Component):
         m = Module()
         for number, store in enumerate(self._stores):
             m.submodules[f"store{number}"] = share(store, "row_store", platform)
-        lists = [Signal(rows_layout(self._config), name=f"list{half}", reset_less=True) for half in range(2)]
+        lists = [Signal(list_layout(self._config), name=f"list{half}", reset_less=True) for half in range(2)]
         filled, used = Signal(2), Signal(2)
         self._fill(m, lists, filled, used)
         self._read(m, lists, filled, used)
@@ -110,13 +115,19 @@ class RowStores(wiring.Component):
         """Words into the half that is free."""
         rows, half = self.rows.payload, Signal()
         line, word = Signal(range(self._config.lines)), Signal(range(self._words))
+        following = Signal(rows.depth.shape())
+        byte_bits = WORD.bit_length() - 1
         self._begun = begun = Signal(2)
-        x_fire, last_word, last_line = Signal(), Signal(), Signal()
+        x_fire, last_word, last_line, given = Signal(), Signal(), Signal(), Signal(list_layout(self._config))
         m.d.comb += [
+            given.last_line.eq(rows.count - 1),
+            given.last_at.eq(rows.depth - 1),
             self.x.ready.eq(self.rows.valid & ~Mux(half, filled[1], filled[0])),
             x_fire.eq(self.x.valid & self.x.ready),
-            last_word.eq(word == (rows.depth - 1)[WORD.bit_length() - 1 :]),
-            last_line.eq(line == rows.count - 1),
+            following.eq(word + 1),
+            # word == last_at // WORD, without the borrow of depth - 1 in front of it.
+            last_word.eq(Mux(rows.depth[:byte_bits].any(), word, following) == rows.depth[byte_bits:]),
+            last_line.eq(line == given.last_line),
             self.rows.ready.eq(x_fire & last_word & last_line),
             begun.eq(Cat(self.rows.ready & ~half, self.rows.ready & half)),
         ]
@@ -127,26 +138,26 @@ class RowStores(wiring.Component):
                 store.word.eq(self.x.payload),
             ]
         with m.If(x_fire):
-            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+            m.d.sync += word.eq(Mux(last_word, 0, following))
             with m.If(last_word):
                 m.d.sync += line.eq(Mux(last_line, 0, line + 1))
         with m.If(self.rows.ready):
             m.d.sync += half.eq(~half)
             for number, each in enumerate(lists):
                 with m.If(half == number):
-                    m.d.sync += each.eq(rows)
+                    m.d.sync += each.eq(given)
 
     def _read(self, m: Module, lists: list[data.View], filled: Value, used: Value) -> None:
         """A word every 8 beats, and a byte of it in the next stage."""
         config, half = self._config, Signal()
-        rows = Signal(rows_layout(config))
+        rows = Signal(list_layout(config))
         m.d.comb += rows.eq(Mux(half, lists[1].as_value(), lists[0].as_value()))
-        at = Signal(range(max(config.terms, 2 * WORD)))
-        active = Cat(less(Const(line, len(rows.count)), rows.count) for line in range(config.lines))
+        at = Signal.like(rows.last_at)
+        active = Cat(~less(rows.last_line, Const(line, len(rows.last_line))) for line in range(config.lines))
         enters, ends, moves = Signal(), Signal(), Signal()
         byte_bits = WORD.bit_length() - 1
         m.d.comb += [
-            ends.eq(at == rows.depth - 1),
+            ends.eq(at == rows.last_at),
             enters.eq(moves & self.tile.valid & Mux(half, filled[1], filled[0])),
             self.tile.ready.eq(enters & ends),
             used.eq(Cat(ends & enters & self.tile.payload.last & (half == each) for each in range(2))),
@@ -163,7 +174,7 @@ class RowStores(wiring.Component):
                 stage.active.eq(active),
                 stage.first.eq(at == 0),
                 stage.last.eq(ends),
-                stage.info.last_line.eq(rows.count - 1),
+                stage.info.last_line.eq(rows.last_line),
                 stage.info.wide.eq(self.tile.payload.wide),
             ]
         with m.If(self.tile.ready & self.tile.payload.last):
@@ -181,8 +192,9 @@ class RowStores(wiring.Component):
         m.d.comb += moves.eq(self._offer(m, scalars, held))
 
     def _offer(self, m: Module, scalars: data.View, comes: Value) -> Value:
-        """Scalars that come go to the output, or to a second place if it is taken; whether that one is free, which hangs
-        on no `ready`. A line that is not active keeps its byte."""
+        """Scalars that come go to the output, or to a second place if it is taken; whether that one is free, which
+        hangs on no `ready`: that of all lines would not reach the stores' addresses in time. A line that is not active
+        keeps its byte."""
         output, second = (Signal.like(scalars, name=name, reset_less=True) for name in ("output", "second"))
         waits, leaves = Signal(), Signal()
         m.d.comb += [leaves.eq(~self.o.valid | self.o.ready), self.o.payload.eq(output)]
