@@ -115,8 +115,9 @@ class RowStores(wiring.Component):
         """Words into the half that is free."""
         rows, half = self.rows.payload, Signal()
         line, word = Signal(range(self._config.lines)), Signal(range(self._words))
-        following = Signal(rows.depth.shape())
         byte_bits = WORD.bit_length() - 1
+        whole, words = Signal(), Signal.like(rows.depth[byte_bits:])
+        following = Signal.like(words, init=1)
         self._begun = begun = Signal(2)
         x_fire, last_word, last_line, given = Signal(), Signal(), Signal(), Signal(list_layout(self._config))
         m.d.comb += [
@@ -124,9 +125,10 @@ class RowStores(wiring.Component):
             given.last_at.eq(rows.depth - 1),
             self.x.ready.eq(self.rows.valid & ~Mux(half, filled[1], filled[0])),
             x_fire.eq(self.x.valid & self.x.ready),
-            following.eq(word + 1),
-            # word == last_at // WORD, without the borrow of depth - 1 in front of it.
-            last_word.eq(Mux(rows.depth[:byte_bits].any(), word, following) == rows.depth[byte_bits:]),
+            whole.eq(rows.depth[:byte_bits] == 0),
+            words.eq(rows.depth[byte_bits:]),
+            # word == last_at // WORD, without the borrow of depth - 1 in front of it; following is word + 1.
+            last_word.eq(Mux(whole, following == words, word == words)),
             last_line.eq(line == given.last_line),
             self.rows.ready.eq(x_fire & last_word & last_line),
             begun.eq(Cat(self.rows.ready & ~half, self.rows.ready & half)),
@@ -138,7 +140,7 @@ class RowStores(wiring.Component):
                 store.word.eq(self.x.payload),
             ]
         with m.If(x_fire):
-            m.d.sync += word.eq(Mux(last_word, 0, following))
+            m.d.sync += [word.eq(Mux(last_word, 0, following)), following.eq(Mux(last_word, 1, following + 1))]
             with m.If(last_word):
                 m.d.sync += line.eq(Mux(last_line, 0, line + 1))
         with m.If(self.rows.ready):
@@ -152,13 +154,15 @@ class RowStores(wiring.Component):
         config, half = self._config, Signal()
         rows = Signal(list_layout(config))
         m.d.comb += rows.eq(Mux(half, lists[1].as_value(), lists[0].as_value()))
+        # `half`, one-hot, for what has less time.
+        turn = Signal(2, init=1)
         at = Signal.like(rows.last_at)
         active = Cat(~less(rows.last_line, Const(line, len(rows.last_line))) for line in range(config.lines))
         enters, ends, moves = Signal(), Signal(), Signal()
         byte_bits = WORD.bit_length() - 1
         m.d.comb += [
             ends.eq(at == rows.last_at),
-            enters.eq(moves & self.tile.valid & Mux(half, filled[1], filled[0])),
+            enters.eq(moves & self.tile.valid & (filled & turn).any()),
             self.tile.ready.eq(enters & ends),
             used.eq(Cat(ends & enters & self.tile.payload.last & (half == each) for each in range(2))),
         ]
@@ -178,7 +182,7 @@ class RowStores(wiring.Component):
                 stage.info.wide.eq(self.tile.payload.wide),
             ]
         with m.If(self.tile.ready & self.tile.payload.last):
-            m.d.sync += half.eq(~half)
+            m.d.sync += [half.eq(~half), turn.eq(~turn)]
         word = Mux(half, at[byte_bits:] + self._words, at[byte_bits:])
         scalars = Signal(scalars_layout(config))
         m.d.comb += [scalars[name].eq(stage[name]) for name in marks_layout(config).members]

@@ -6,7 +6,8 @@ w ──────────────────────────
                                   ▲     └──► ContextReader of each line ─► context
 item, of each line ───────────────┘
 
-A tile has lines that stand between two items, all of them at once; no item begins while one is under way.
+A tile has lines that stand between two items, all of them at once; no item begins while one is under way. Lines are
+lent to tiles by a register for each: what a beat of a tile hangs on would not reach the operands of all lines in time.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -89,36 +90,41 @@ class PeArray(wiring.Component):
         wiring.connect(m, dense.o, wiring.flipped(self.o))
         for number, line in enumerate(self._lines):
             m.submodules[f"line{number}"] = share(line, "pe_line", platform)
-        fires, within = self._feed(m, platform)
+        fires = self._feed(m, platform)
         for number, reader in enumerate(self._readers):
             m.submodules[f"reader{number}"] = share(reader, "context_reader", platform)
-        self._enter(m, fires, within)
+        self._enter(m, fires)
         self._leave(m)
         return m
 
-    def _feed(self, m: Module, platform) -> tuple[Value, Value]:
-        """Whether all lines of a tile take a beat, and whether a tile waits or is under way."""
+    def _feed(self, m: Module, platform) -> Value:
+        """Whether all lines of a tile take a beat."""
         scalars, config = self._stores.o, self._config
-        under_way, inside, fires = Signal(), Signal(config.lines), Signal()
-        ready = Cat(line.i.ready for line in self._lines)
-        idle = ready & (~inside | under_way.replicate(config.lines))
+        under_way, fires, idle = Signal(), Signal(), Signal()
+        # Lines that items may not use. Without items, all for ever.
+        self._lent = Signal(config.lines, init=0 if self._readers else -1)
+        ready = Cat(line.i.ready for line in self._lines) & self._lent
         m.d.comb += [
-            fires.eq(scalars.valid & self.w.valid & (idle | ~scalars.payload.active).all()),
-            scalars.ready.eq(self.w.valid & (idle | ~scalars.payload.active).all()),
-            self.w.ready.eq(scalars.valid & (idle | ~scalars.payload.active).all()),
+            idle.eq((ready | ~scalars.payload.active).all()),
+            fires.eq(scalars.valid & self.w.valid & idle),
+            scalars.ready.eq(self.w.valid & idle),
+            self.w.ready.eq(scalars.valid & idle),
         ]
         with m.If(fires):
             m.d.sync += under_way.eq(~scalars.payload.last)
+        inside = Signal(config.lines)
         for number in range(len(self._readers)):
-            item = getattr(self, f"item{number}")
-            with m.If(item.valid & item.ready):
-                m.d.sync += inside[number].eq(~item.payload.last)
+            item, goes_on = getattr(self, f"item{number}"), Signal(name=f"goes_on{number}")
+            m.d.comb += goes_on.eq(Mux(item.valid & item.ready, ~item.payload.last, inside[number]))
+            m.d.sync += [
+                inside[number].eq(goes_on),
+                self._lent[number].eq((scalars.valid | under_way) & ~goes_on),
+            ]
         corner(m, platform, "tile_waits_for_items", scalars.valid & inside.any())
-        self._inside = inside
-        return fires, scalars.valid | under_way
+        return fires
 
-    def _enter(self, m: Module, fires: Value, within: Value) -> None:
-        """Beats to the lines: of an item that has begun, of the tile, of an item that begins."""
+    def _enter(self, m: Module, fires: Value) -> None:
+        """Beats to the lines: of a tile to those that are lent, else of the line's items."""
         scalars = self._stores.o.payload
         for number, line in enumerate(self._lines):
             beat = line.i.payload
@@ -135,8 +141,7 @@ class PeArray(wiring.Component):
                 ]
                 continue
             item = getattr(self, f"item{number}")
-            goes = self._inside[number] | ~within
-            given = item.payload
+            goes, given = ~self._lent[number], item.payload
             m.d.comb += [
                 item.ready.eq(line.i.ready & goes),
                 line.i.valid.eq(Mux(goes, item.valid, of_tile)),
@@ -155,19 +160,25 @@ class PeArray(wiring.Component):
             shown |= line.sums.as_value() & dense.line[number].replicate(len(shown))
         m.d.comb += [
             dense.sums.as_value().eq(shown),
-            dense.done.eq(Cat(line.done & line.tag[0] for line in lines)),
             dense.info.as_value().eq(lines[0].tag[1:]),
         ]
         for number, line in enumerate(lines):
             if not self._readers:
-                m.d.comb += [line.select.eq(dense.select), line.release.eq(dense.release[number])]
+                m.d.comb += [
+                    line.select.eq(dense.select),
+                    line.release.eq(dense.release[number]),
+                    dense.done[number].eq(line.done),
+                ]
                 continue
-            reader = self._readers[number]
+            reader, of_tile = self._readers[number], Signal(name=f"of_tile{number}")
+            # A tag comes a cycle before its sums are done: what chooses among them begins at a register of its own.
+            m.d.sync += of_tile.eq(line.tag[0])
             m.d.comb += [
                 reader.sums.eq(line.sums),
                 reader.tag.eq(line.tag[1 : 1 + self._item_bits]),
-                reader.done.eq(line.done & ~line.tag[0]),
-                line.select.eq(Mux(line.tag[0], dense.select, reader.select)),
+                dense.done[number].eq(line.done & of_tile),
+                reader.done.eq(line.done & ~of_tile),
+                line.select.eq(Mux(of_tile, dense.select, reader.select)),
                 line.release.eq(dense.release[number] | reader.release),
             ]
             wiring.connect(m, wiring.flipped(getattr(self, f"scale{number}")), reader.scale)

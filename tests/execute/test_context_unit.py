@@ -140,6 +140,7 @@ def test_rows_of_thirteen_keys(scalers: int) -> None:
 
 def test_latency() -> None:
     dut = Scaler(small(), dense=False)
+    assert simulate.ports(dut)["o__payload"].width == 2 * 8 + 1
     assert dut.latency == 9
 
 

@@ -361,7 +361,7 @@ ONE_LANE = {"lanes": 1, "scalers": 1, "terms": 1, "keys": 1}
 def test_no_item_is_lost_or_changed(tmp_path: Path) -> None:
     config = small(**ONE_LANE)
     claim = LineClaim(PeLine(config, tag_bits=1), config.acc_bits)
-    assert check(claim, folder=tmp_path, depth=10, gates=True)
+    assert check(claim, folder=tmp_path, depth=12, gates=True)
 
 
 @pytest.mark.formal
@@ -371,4 +371,4 @@ def test_no_item_is_lost_or_changed(tmp_path: Path) -> None:
 def test_a_loss_is_refuted(fault, tmp_path: Path) -> None:
     config = small(**ONE_LANE)
     claim = LineClaim(Planted(PeLine(config, tag_bits=1), **fault), config.acc_bits)
-    assert not check(claim, folder=tmp_path, depth=10, gates=True)
+    assert not check(claim, folder=tmp_path, depth=12, gates=True)
