@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from amaranth.hdl import Assert, Assume, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from config.items import PATIENCE, ItemsConfig
@@ -15,7 +15,7 @@ from hdl.emit import verilog_of
 from hdl.execute.dispatch import Dispatcher
 from hdl.execute.gather import Gather
 from hdl.execute.gather_line import GatherLine
-from hdl.execute.items import ItemReader
+from hdl.execute.items import ItemReader, item_layout
 from tests.formal import contract
 from tests.formal.prove import check
 from tests.planted import Planted
@@ -68,6 +68,112 @@ def test_no_item_is_lost_doubled_or_starved(tmp_path: Path) -> None:
 def test_a_wrong_dispatcher_is_refuted(fault, tmp_path: Path) -> None:
     dut = Planted(Dispatcher(TINY), **fault)
     assert not check(DispatchClaim(dut, 2), folder=tmp_path, depth=10, gates=True)
+
+
+class MarkedClaim(contract.Claim):
+    """Of several queues. One item, of head 1, among any number of others, of head 0: it leaves once, for a line that
+    has room, as it came; in dynamic allocation, no more than `overtakers` that came later leave before it; and it has
+    left when a line that it may go to has had room for `bound` cycles."""
+
+    def __init__(self, dut: wiring.Component, config: ItemsConfig, *, overtakers: int | None, bound: int):
+        self._config, self._overtakers, self._bound = config, overtakers, bound
+        super().__init__(dut)
+
+    def claim(self, m: Module, dut: wiring.Component) -> None:
+        config, item = self._config, dut.i.payload
+        enters, came, gone = contract.fires(dut.i) & (item.head == 1), Signal(), Signal()
+        given = dut.give & dut.advance.replicate(config.lines)
+        words = [dut.items[line // config.group] for line in range(config.lines)]
+        marked = Cat(word.head == 1 for word in words) & given
+        value, found = Signal(len(Value.cast(item))), Signal(5)
+        inside, left, leaving = Signal(5), Signal(5), sum(given)
+        m.d.comb += [
+            Assert((dut.give & ~dut.room) == 0),
+            Assume(~(enters & came)),
+            Assert(~marked.any() | (came & ~gone)),
+            Assert((marked & (marked - 1)[: len(marked)]) == 0),
+        ]
+        for line, word in enumerate(words):
+            m.d.comb += Assert(~marked[line] | (Value.cast(word) == value))
+        m.d.sync += [inside.eq(inside + contract.fires(dut.i) - leaving), gone.eq(gone | marked.any())]
+        with m.If(enters):
+            m.d.sync += [came.eq(1), value.eq(item), found.eq(inside - leaving)]
+        with m.If(came):
+            m.d.sync += left.eq(left + leaving)
+        if self._overtakers is not None:
+            # Of all that leave while it waits, those beyond the ones that it found are overtakers.
+            waits = came & ~gone & ~marked.any()
+            m.d.comb += Assert(~waits | (left + leaving <= found + self._overtakers))
+        self._claim_reached(m, dut, came & ~gone, marked, value)
+
+    def _claim_reached(self, m: Module, dut: wiring.Component, waits: Value, marked: Value, value: Value) -> None:
+        config, waited = self._config, Signal(6)
+        if config.allocation == "dynamic":
+            look = Signal(config.queues, init=1)
+            with m.If(dut.advance):
+                m.d.sync += look.eq(look.rotate_left(1))
+            m.d.comb += Assume(self.look == look)
+            room = dut.room[0]
+        else:
+            row = data.View(item_layout(config), value).row
+            room = dut.room.bit_select(row[: (config.lines - 1).bit_length()], 1)
+            for line in range(config.lines):
+                m.d.comb += Assert(~dut.give[line] | (dut.items[line].row % config.lines == line))
+        with m.If(waits & dut.enable & dut.advance & room):
+            m.d.sync += waited.eq(waited + 1)
+        with m.Elif(waits & ~(room & dut.enable)):
+            m.d.sync += waited.eq(0)
+        m.d.comb += Assert(~waits | marked.any() | (waited < self._bound))
+
+
+QUEUES = {
+    allocation: ItemsConfig(lines=2, lanes=1, banks=2, tokens=2, heads=2, chunk=2, record=2, sets=1, ports=2, queue=4,
+                            allocation=allocation) for allocation in ("dynamic", "static")
+}  # fmt: skip
+OVERTAKERS = 2
+"""What the other queue takes while this one fills up: `queue` - `queue` / `ports`."""
+
+
+def marked(dut: wiring.Component, config: ItemsConfig) -> MarkedClaim:
+    # Behind one other at the most, each as late as the queues take turns; two cycles until an item can be given.
+    overtakers = OVERTAKERS if config.allocation == "dynamic" else None
+    return MarkedClaim(dut, config, overtakers=overtakers, bound=2 * config.queues + 2)
+
+
+@pytest.mark.formal
+@pytest.mark.parametrize("allocation", QUEUES)
+def test_an_item_of_several_queues_is_given_once_and_in_time(allocation: str, tmp_path: Path) -> None:
+    config = QUEUES[allocation]
+    assert check(marked(Dispatcher(config), config), folder=tmp_path, depth=12, gates=True)
+
+
+class Greedy(Dispatcher):
+    """Items enter the first queue that has room."""
+
+    def _turn(self, m: Module) -> Value:
+        turn = Signal(2)
+        levels = [Signal(2, name=f"level{n}") for n in range(2)]
+        m.d.comb += turn.eq(Mux(levels[0] < 2, 1, 2))
+        look = self.look
+        for n, level in enumerate(levels):
+            gives = Cat(self.give[g] & look[(g - n) % 2] for g in range(2)).any() & self.advance
+            m.d.sync += level.eq(level + (self.i.valid & self.i.ready & turn[n]) - gives)
+        return turn
+
+
+WRONG = {
+    "lost": lambda config: Planted(Dispatcher(config), give=lambda give: give & 1),
+    "doubled": lambda config: Planted(Dispatcher(config), give=lambda give: Mux(give.any(), Const(3, 2), 0)),
+    "queue 1 looks away": lambda config: Planted(Dispatcher(config), look=lambda look: Const(1, 2)),
+    "first queue with room": Greedy,
+}
+
+
+@pytest.mark.formal
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_dispatcher_of_several_queues_is_refuted(wrong: str, tmp_path: Path) -> None:
+    config = QUEUES["dynamic"]
+    assert not check(marked(WRONG[wrong](config), config), folder=tmp_path, depth=14, gates=True)
 
 
 class BankClaim(contract.Claim):
