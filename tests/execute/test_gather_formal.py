@@ -12,9 +12,11 @@ from amaranth.lib.wiring import In
 
 from config.items import PATIENCE, ItemsConfig
 from hdl.emit import verilog_of
+from hdl.execute import gather_line
+from hdl.execute.banks import read_layout
 from hdl.execute.dispatch import Dispatcher
 from hdl.execute.gather import Gather
-from hdl.execute.gather_line import GatherLine
+from hdl.execute.gather_line import GatherLine, pick_layout, wave_layout
 from hdl.execute.items import ItemReader, item_layout
 from tests.formal import contract
 from tests.formal.prove import check
@@ -135,9 +137,9 @@ OVERTAKERS = 2
 
 
 def marked(dut: wiring.Component, config: ItemsConfig) -> MarkedClaim:
-    # Behind one other at the most, each as late as the queues take turns; two cycles until an item can be given.
+    # Behind one other at the most, each as late as the queues take turns.
     overtakers = OVERTAKERS if config.allocation == "dynamic" else None
-    return MarkedClaim(dut, config, overtakers=overtakers, bound=2 * config.queues + 2)
+    return MarkedClaim(dut, config, overtakers=overtakers, bound=2 * config.queues)
 
 
 @pytest.mark.formal
@@ -176,17 +178,20 @@ def test_a_wrong_dispatcher_of_several_queues_is_refuted(wrong: str, tmp_path: P
     assert not check(marked(WRONG[wrong](config), config), folder=tmp_path, depth=14, gates=True)
 
 
+CHOICE = ItemsConfig(lines=2, lanes=1, banks=2, tokens=8, heads=2, chunk=4, record=2, sets=2, ports=1, queue=4)
+"""Two keys of an item in each bank, and rows of other heads and chunks that it does not want."""
+
+
 class BankClaim(contract.Claim):
     """A slot that passes a line: it takes one bank or none, only one that is free, kept for it, or reads what it wants;
     what others have taken stays as it is; and it takes one if it has a key in the bank that it may count on."""
 
     def claim(self, m: Module, dut: GatherLine) -> None:
-        config, own, before = TINY, self.own, self.i
-        width = config.banks
-        was = Signal(len(before))
-        free, busy, moved, counted = Signal(width), Signal(width), Signal(), Signal(width)
-        view = dut.i
-        m.d.sync += [was.eq(before), free.eq(view.free), busy.eq(view.busy), moved.eq(self.advance), counted.eq(own)]
+        own, before = self.own, self.i
+        width = CHOICE.banks
+        was, view = Signal(wave_layout(CHOICE)), dut.i
+        moved, counted = Signal(), Signal(width)
+        m.d.sync += [was.eq(before), moved.eq(self.advance), counted.eq(own)]
         m.d.comb += [
             Assume((view.free & view.busy) == 0),
             Assume((own & (own - 1)[:width]) == 0),
@@ -201,17 +206,46 @@ class BankClaim(contract.Claim):
             m.d.comb += [
                 Assert((pick & (pick - 1)[:width]) == 0),
                 Assert(dut.pick.valid == pick.any()),
-                Assert((pick & ~free & ~busy & ~counted) == 0),
-                Assert(dut.o.busy == (busy | pick)),
+                Assert((pick & ~was.free & ~was.busy & ~counted) == 0),
+                Assert(dut.o.busy == (was.busy | pick)),
                 Assert((dut.o.free & dut.o.busy) == 0),
-                Assert((dut.o.free & ~free & ~counted) == 0),
+                Assert((dut.o.free & ~was.free & ~counted) == 0),
             ]
+            for bank in range(width):
+                reads = (each.reads[bank].as_value() for each in (dut.o, was))
+                m.d.comb += Assert(~was.busy[bank] | ~(next(reads) ^ next(reads)).any())
+        self._claim_keys(m, dut, moved)
         self._claim_fair(m, dut)
+
+    def _claim_keys(self, m: Module, dut: GatherLine, moved: Value) -> None:
+        """Of an item, the only one of row 1: each pick is of one of its keys that was not taken before, which is what
+        the bank reads; the first and the last one say so."""
+        item, came, fresh = Signal(item_layout(CHOICE)), Signal(), Signal()
+        left = Signal(CHOICE.chunk)
+        enters = self.give & self.advance & (dut.item.row == 1)
+        m.d.comb += Assume(~enters | ~came)
+        with m.If(enters):
+            m.d.sync += [came.eq(1), fresh.eq(1), item.eq(dut.item), left.eq(dut.item.keys)]
+        takes, reads = Signal(), Signal(read_layout(CHOICE))
+        m.d.comb += [
+            takes.eq(moved & dut.pick.valid & (dut.pick.row == 1)),
+            reads.eq(Mux(dut.pick.bank[0], dut.o.reads[0].as_value(), dut.o.reads[1].as_value())),
+        ]
+        key = Signal(CHOICE.chunk)
+        m.d.comb += key.eq(1 << Cat(dut.pick.bank[1], reads.place))
+        with m.If(takes):
+            m.d.sync += [left.eq(left & ~key), fresh.eq(0)]
+            m.d.comb += [
+                Assert((key & left).any()),
+                Assert((reads.set == item.head) & (reads.chunk == item.chunk) & (dut.pick.head == item.head)),
+                Assert(dut.pick.first == fresh),
+                Assert(dut.pick.last == ((left & ~key) == 0)),
+            ]
 
     def _claim_fair(self, m: Module, dut: GatherLine) -> None:
         """If its own bank is not busy and turns through all of them, a line has a key after as many slots as there are
         banks, from when it said that it waits."""
-        width, waited, turns = TINY.banks, Signal(range(2 * TINY.banks + PATIENCE + 2)), Signal()
+        width, waited, turns = CHOICE.banks, Signal(range(2 * CHOICE.banks + PATIENCE + 2)), Signal()
         before = Signal(width)
         with m.If(self.advance):
             m.d.sync += before.eq(self.own)
@@ -219,18 +253,19 @@ class BankClaim(contract.Claim):
         holds = Signal(init=1)
         with m.If(self.advance & ~turns):
             m.d.sync += holds.eq(0)
-        took = Signal()
-        m.d.comb += took.eq(dut.pick.valid)
         with m.If(self.advance):
             m.d.sync += waited.eq(Mux(dut.idle, 0, Mux(waited == 2 * width + PATIENCE, waited, waited + 1)))
-        with m.If(took | dut.idle):
+        with m.If(dut.pick.valid | dut.idle):
             m.d.sync += waited.eq(0)
         m.d.comb += Assert(~holds | (waited <= width))
 
 
 @pytest.mark.formal
 def test_a_line_takes_one_bank_that_it_may_and_waits_for_none_for_ever(tmp_path: Path) -> None:
-    assert check(BankClaim(GatherLine(TINY)), folder=tmp_path, depth=9, gates=True)
+    assert check(BankClaim(GatherLine(CHOICE)), folder=tmp_path, depth=9, gates=True)
+
+
+WAVE = wave_layout(CHOICE)
 
 
 @pytest.mark.formal
@@ -239,12 +274,60 @@ def test_a_line_takes_one_bank_that_it_may_and_waits_for_none_for_ever(tmp_path:
     [
         {"own": lambda own: Const(0, 2)},
         {"i": lambda slot: Cat(Const(3, 2), slot[2:])},
-        {"o": lambda slot: slot & ~(1 << 2)},
+        {"o": lambda slot: slot & ~(1 << WAVE["busy"].offset)},
+        {"o": lambda slot: slot ^ 1 << WAVE["reads"].offset},
+        {"pick": lambda pick: pick ^ 1 << pick_layout(CHOICE)["last"].offset},
     ],
-    ids=["nothing kept", "taken twice", "forgotten"],
+    ids=["nothing kept", "taken twice", "forgotten", "another row read", "not the last"],
 )
 def test_a_wrong_line_is_refuted(fault, tmp_path: Path) -> None:
-    assert not check(BankClaim(Planted(GatherLine(TINY), **fault)), folder=tmp_path, depth=9, gates=True)
+    assert not check(BankClaim(Planted(GatherLine(CHOICE), **fault)), folder=tmp_path, depth=9, gates=True)
+
+
+@pytest.mark.formal
+def test_a_line_that_takes_what_others_read_though_it_does_not_want_it_is_refuted(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gather_line, "_one_hot", lambda number, count: Const(-1, count))
+    assert not check(BankClaim(GatherLine(CHOICE)), folder=tmp_path, depth=9, gates=True)
+
+
+class WaitClaim(contract.Claim):
+    """A line of the whole unit that has been given keys gets a row within `bound` cycles, whatever comes for the others
+    and in whatever order, as long as all rows are taken at once."""
+
+    def __init__(self, dut: Gather, bound: int):
+        self._bound = bound
+        super().__init__(dut)
+
+    def claim(self, m: Module, dut: Gather) -> None:
+        layout = item_layout(CHOICE)
+        m.d.comb += [
+            Assume(self.opens.all()),
+            Assume(~dut.i.valid | ((dut.i.payload.count == sum(dut.i.payload.keys)) & dut.i.payload.keys.any())),
+            *(Assume(o.ready) for o in dut.o),
+        ]
+        for line, o in enumerate(dut.o):
+            owed, waited = Signal(range(4 * CHOICE.chunk), name=f"owed{line}"), Signal(6, name=f"waited{line}")
+            item = data.View(layout, Value.cast(dut.items[line // CHOICE.group]))
+            m.d.sync += owed.eq(owed + Mux(dut.given[line], item.count, 0) - o.valid)
+            m.d.comb += [Assert(~o.valid | (owed != 0)), Assert((owed == 0) | (waited <= self._bound))]
+            m.d.sync += waited.eq(Mux((owed != 0) & ~o.valid, waited + 1, 0))
+
+
+# From being given until the line begins with it and until its row is out, and what docs/items.md says between.
+LONGEST = 2 + CHOICE.latency + PATIENCE + CHOICE.lines + CHOICE.banks
+
+
+@pytest.mark.formal
+@pytest.mark.long
+def test_no_line_waits_for_a_bank_for_ever(tmp_path: Path) -> None:
+    assert check(WaitClaim(Gather(CHOICE), LONGEST), folder=tmp_path, depth=LONGEST + 8, gates=True)
+
+
+@pytest.mark.formal
+@pytest.mark.long
+def test_a_unit_that_keeps_no_bank_is_refuted(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gather_line, "PATIENCE", 1 << 8)
+    assert not check(WaitClaim(Gather(CHOICE), LONGEST), folder=tmp_path, depth=LONGEST + 8, gates=True)
 
 
 @pytest.mark.formal
