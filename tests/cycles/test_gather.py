@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from config import presets
-from config.items import ItemsConfig
-from golden.cycles.gather import Gather, items_of
+from config.items import PATIENCE, ItemsConfig
+from golden.cycles.gather import Gather, Item, Token, items_of
 from sim import gather, minilm, speculation
 
 CONFIG = ItemsConfig()
@@ -43,6 +43,41 @@ def test_every_key_is_taken_once() -> None:
         assert not found[each.item.head, each.item.row, each.key]
         found[each.item.head, each.item.row, each.key] = True
     assert np.array_equal(found, mask)
+
+
+class Waits(Gather):
+    """Counts how many slots behind each other each line has had a key and taken none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.longest, self.now = 0, [0] * self.config.lines
+
+    def _pass(self, number: int, token: Token) -> Token:
+        had, before = self.lines[number].current, len(self.taken)
+        after = super()._pass(number, token)
+        self.now[number] = self.now[number] + 1 if had and len(self.taken) == before else 0
+        self.longest = max(self.longest, self.now[number])
+        return after
+
+
+def contended(config: ItemsConfig) -> list[Item]:
+    """Heads in turn, each row with all keys of one bank: lines of different heads want it, and not the same row."""
+    keys = sum(1 << place * config.banks for place in range(config.places))
+    return [Item(head, row, 0, keys) for row in range(config.tokens) for head in range(config.heads)]
+
+
+@pytest.mark.parametrize("lines", [4, 16])
+def test_a_line_waits_no_longer_than_it_is_said_to(lines: int, monkeypatch) -> None:
+    """And longer, if no bank were ever kept for it."""
+    config = replace(CONFIG, lines=lines, ports=4, sets=16, chunk=128)
+    bound = PATIENCE + config.lines + config.banks
+    model = Waits(config)
+    model.run(contended(config))
+    assert model.longest <= bound
+    monkeypatch.setattr("golden.cycles.gather.PATIENCE", 1 << 20)
+    unfair = Waits(config)
+    unfair.run(contended(config))
+    assert unfair.longest > bound
 
 
 @pytest.mark.long
