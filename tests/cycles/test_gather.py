@@ -2,6 +2,7 @@
 """Sparse items on plans of real sentences: how busy the lines are, in the model and in RTL simulation, which agree."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from config import presets
 from config.items import PATIENCE, ItemsConfig
 from golden.cycles.gather import Gather, Item, Token, items_of
 from sim import gather, minilm, speculation
+from tests.execute.gathering import plan_mask
 
 CONFIG = ItemsConfig()
 CHOSEN = {
@@ -78,6 +80,25 @@ def test_a_line_waits_no_longer_than_it_is_said_to(lines: int, monkeypatch) -> N
     unfair = Waits(config)
     unfair.run(contended(config))
     assert unfair.longest > bound
+
+
+ROWS = {
+    "**built: 32 banks, 8 ports**": CONFIG,
+    "4 ports": replace(CONFIG, ports=4),
+    "4 ports, 16 banks": replace(CONFIG, ports=4, banks=16),
+    "static allocation": replace(CONFIG, allocation="static"),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_page_has_the_model_s_figures(row: str) -> None:
+    """Of random plans, whose seed is not that of the page."""
+    page = (Path(__file__).resolve().parents[2] / "docs/items.md").read_text(encoding="utf-8")
+    cells = next(line for line in page.splitlines() if line.startswith((f"| {row} |", f"| *model:* {row} |")))
+    said = [float(cell) for cell in cells.split("|")[3:6]]
+    masks = [plan_mask(CONFIG, density, heads=6) for density in (0.05, 0.1, 0.2)]
+    found = [Gather(ROWS[row]).run(items_of(mask, ROWS[row])).use(CONFIG.lines) for mask in masks]
+    assert found == pytest.approx(said, abs=0.02)
 
 
 @pytest.mark.long
