@@ -29,7 +29,7 @@ class ContextReader(wiring.Component):
 
     Members
     -------
-    sums, tag, done: In; select, release: Out: a line's.
+    sums, tag, done: In; select, consumed: Out: a line's.
     scale: In, stream of `MULTIPLIER`, one for each item, in their order; taken with the item's last group.
     o: Out, stream of `results_layout` of int8 with `part_layout(tag_bits)` as tag, `groups`
     beats an item, lane 0 first.
@@ -46,7 +46,7 @@ class ContextReader(wiring.Component):
                 "tag": In(tag_bits),
                 "done": In(1),
                 "select": Out(config.groups),
-                "release": Out(1),
+                "consumed": Out(1),
                 "scale": In(stream.Signature(MULTIPLIER)),
                 "o": Out(stream.Signature(results_layout(config, OPERAND_BITS, tag_bits + 1))),
             }
@@ -66,7 +66,7 @@ class ContextReader(wiring.Component):
             self.select.eq(group),
             scaler.i.valid.eq(self.done & self.scale.valid),
             enters.eq(scaler.i.valid & scaler.i.ready),
-            self.release.eq(enters & group[-1]),
+            self.consumed.eq(enters & group[-1]),
             self.scale.ready.eq(self.done & scaler.i.ready & group[-1]),
             scaler.i.payload.sums.eq(self.sums),
             scaler.i.payload.by.eq(self.scale.payload),
@@ -108,5 +108,5 @@ def read_by(m: Module, line, reader) -> None:
         reader.tag.eq(line.tag),
         reader.done.eq(line.done),
         line.select.eq(reader.select),
-        line.release.eq(reader.release),
+        line.consumed.eq(reader.consumed),
     ]

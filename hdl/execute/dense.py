@@ -226,7 +226,7 @@ class DenseReader(wiring.Component):
     Members
     -------
     done: In, of each line; info: In, `info_layout(config)`, of line 0's sums. line: Out, one-hot: whose `sums`, In, are
-    to be shown; select: Out, one-hot, the group; release: Out, of each line.
+    to be shown; select: Out, one-hot, the group; consumed: Out, of each line.
     column: In, stream of `columns_layout(config)`: of the columns of each group, for each tile.
     o: Out, stream of `results_layout` of 16 bits with `result_tag_layout`: group by group, in each line by line.
 
@@ -244,7 +244,7 @@ class DenseReader(wiring.Component):
                 "line": Out(config.lines),
                 "sums": In(sums_layout(config)),
                 "select": Out(config.groups),
-                "release": Out(config.lines),
+                "consumed": Out(config.lines),
                 "column": In(stream.Signature(columns_layout(config))),
                 "o": Out(stream.Signature(results_layout(config, STREAM_BITS, tag))),
             }
@@ -274,7 +274,7 @@ class DenseReader(wiring.Component):
             scaler.i.valid.eq((self.done & line).any() & self.column.valid),
             enters.eq(scaler.i.valid & scaler.i.ready),
             self.column.ready.eq(enters & last_line),
-            self.release.eq(line & (enters & last_group).replicate(config.lines)),
+            self.consumed.eq(line & (enters & last_group).replicate(config.lines)),
             scaler.i.payload.sums.eq(self.sums),
             scaler.i.payload.by.eq(self.column.payload),
             tag.line.eq(number),

@@ -161,14 +161,14 @@ class Gather(wiring.Component):
         config, stride = self._config, self._config.stride
         # The bank that line 0 may count on in the slot that passes it.
         turn = Signal(config.banks, init=1)
-        begin = Signal(wave_layout(config), init={"free": (1 << config.banks) - 1})
+        entering = Signal(wave_layout(config), init={"free": (1 << config.banks) - 1})
         reserved = [line.waits.replicate(config.banks) & turn.rotate_left(number * stride + 1)
                     for number, line in enumerate(lines)]  # fmt: skip
         kept = Signal(config.banks)
         m.d.comb += kept.eq(Cat(Cat(each[bank] for each in reserved).any() for bank in range(config.banks)))
         with m.If(self.advance):
-            m.d.sync += [turn.eq(turn.rotate_left(1)), begin.free.eq(~kept)]
-        before = begin
+            m.d.sync += [turn.eq(turn.rotate_left(1)), entering.free.eq(~kept)]
+        before = entering
         for number, line in enumerate(lines):
             # From here on in the line's own order: the slot is `number` behind.
             m.d.comb += line.own.eq(turn.rotate_right(number))

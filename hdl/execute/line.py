@@ -56,7 +56,7 @@ class PeLine(wiring.Component):
     select: In, `groups`, one-hot: the group of lanes that `sums` shows.
     sums: Out, `sums_layout(config)`, in the same cycle. Lane g·scalers + k of group g is pair k.
     tag: Out, `tag_bits`, of the item whose sums these are. done: Out, 1: they are there, and stay until released.
-    release: In, 1, only where `done`: these sums have been read, and the next ones may take their place.
+    consumed: In, 1, only where `done`: these sums have been read, and the next ones may take their place.
 
     An item's sums are there `latency` cycles behind its last beat, if those before have been released. A beat waits at
     `i` only if the sums of two items wait already. `i.ready` depends on no input.
@@ -77,7 +77,7 @@ class PeLine(wiring.Component):
                 "sums": Out(sums_layout(config)),
                 "tag": Out(tag_bits),
                 "done": Out(1),
-                "release": In(1),
+                "consumed": In(1),
             }
         )
 
@@ -111,10 +111,11 @@ class PeLine(wiring.Component):
         beat = self.i.payload
         waits, last = Signal(), Signal(reset_less=True)
         whole, held = Signal(), Signal()
+        settle, settle_first, keep_high = Signal(), Signal(), Signal()
         tags = [Signal(self._tag_bits, name=f"tag{stage}", reset_less=True) for stage in range(3)]
         i_fire = Signal()
         m.d.comb += [
-            # Not in the cycle of a release: nothing that moves operands is to hang on who reads.
+            # Not in the cycle in which sums are consumed: nothing that moves operands is to hang on who reads.
             control.keep.eq(whole & ~held),
             control.update.eq(waits & (~whole | control.keep)),
             # control.update or nothing waits, written so that it hangs on no load of theirs.
@@ -123,7 +124,10 @@ class PeLine(wiring.Component):
             # What is neither first nor last, and adds nothing, is as good as done.
             enter.eq(i_fire & (beat.a.any() | beat.first | beat.last)),
             control.take.eq(i_fire & beat.a.any()),
-            self.done.eq(held & ~control.keep_high),
+            control.settle.eq(settle),
+            control.settle_first.eq(settle_first),
+            control.keep_high.eq(keep_high),
+            self.done.eq(held & ~keep_high),
             self.tag.eq(tags[2]),
         ]
         with m.If(self.i.ready):
@@ -132,16 +136,16 @@ class PeLine(wiring.Component):
             m.d.sync += [first.eq(beat.first), last.eq(beat.last)]
             with m.If(beat.last):
                 m.d.sync += tags[0].eq(beat.tag)
-        m.d.sync += [control.settle.eq(control.update), control.keep_high.eq(control.keep)]
+        m.d.sync += [settle.eq(control.update), keep_high.eq(control.keep)]
         with m.If(control.update):
-            m.d.sync += [whole.eq(last), control.settle_first.eq(first)]
+            m.d.sync += [whole.eq(last), settle_first.eq(first)]
             with m.If(last):
                 m.d.sync += tags[1].eq(tags[0])
         with m.Elif(control.keep):
             m.d.sync += whole.eq(0)
         with m.If(control.keep):
             m.d.sync += [held.eq(1), tags[2].eq(tags[1])]
-        with m.Elif(self.release):
+        with m.Elif(self.consumed):
             m.d.sync += held.eq(0)
         corner(m, platform, "line_waits", waits & ~control.update)
         corner(m, platform, "line_adds_nothing", i_fire & ~enter)

@@ -112,15 +112,15 @@ class PeArray(wiring.Component):
         ]
         with m.If(fires):
             m.d.sync += under_way.eq(~scalars.payload.last)
-        inside = Signal(config.lines)
+        within_item = Signal(config.lines)
         for number in range(len(self._readers)):
             item, goes_on = getattr(self, f"item{number}"), Signal(name=f"goes_on{number}")
-            m.d.comb += goes_on.eq(Mux(item.valid & item.ready, ~item.payload.last, inside[number]))
+            m.d.comb += goes_on.eq(Mux(item.valid & item.ready, ~item.payload.last, within_item[number]))
             m.d.sync += [
-                inside[number].eq(goes_on),
+                within_item[number].eq(goes_on),
                 self._lent[number].eq((scalars.valid | under_way) & ~goes_on),
             ]
-        corner(m, platform, "tile_waits_for_items", scalars.valid & inside.any())
+        corner(m, platform, "tile_waits_for_items", scalars.valid & within_item.any())
         return fires
 
     def _enter(self, m: Module, fires: Value) -> None:
@@ -166,7 +166,7 @@ class PeArray(wiring.Component):
             if not self._readers:
                 m.d.comb += [
                     line.select.eq(dense.select),
-                    line.release.eq(dense.release[number]),
+                    line.consumed.eq(dense.consumed[number]),
                     dense.done[number].eq(line.done),
                 ]
                 continue
@@ -179,7 +179,7 @@ class PeArray(wiring.Component):
                 dense.done[number].eq(line.done & of_tile),
                 reader.done.eq(line.done & ~of_tile),
                 line.select.eq(Mux(of_tile, dense.select, reader.select)),
-                line.release.eq(dense.release[number] | reader.release),
+                line.consumed.eq(dense.consumed[number] | reader.consumed),
             ]
             wiring.connect(m, wiring.flipped(getattr(self, f"scale{number}")), reader.scale)
             wiring.connect(m, reader.o, wiring.flipped(getattr(self, f"context{number}")))

@@ -320,14 +320,14 @@ LONGEST = 2 + CHOICE.latency + PATIENCE + CHOICE.lines + CHOICE.banks
 @pytest.mark.formal
 @pytest.mark.long
 def test_no_line_waits_for_a_bank_for_ever(tmp_path: Path) -> None:
-    assert check(WaitClaim(Gather(CHOICE), LONGEST), folder=tmp_path, depth=LONGEST + 8, gates=True)
+    assert check(WaitClaim(Gather(CHOICE), LONGEST), folder=tmp_path, depth=LONGEST + 6, gates=True)
 
 
 @pytest.mark.formal
 @pytest.mark.long
 def test_a_unit_that_keeps_no_bank_is_refuted(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(gather_line, "PATIENCE", 1 << 8)
-    assert not check(WaitClaim(Gather(CHOICE), LONGEST), folder=tmp_path, depth=LONGEST + 8, gates=True)
+    assert not check(WaitClaim(Gather(CHOICE), LONGEST), folder=tmp_path, depth=LONGEST + 6, gates=True)
 
 
 @pytest.mark.formal
@@ -350,6 +350,7 @@ def test_verilog_is_lint_clean(corners: bool, tmp_path: Path) -> None:
     for name, text in verilog_of(units, corners=corners).items():
         path = tmp_path / f"{name}.v"
         path.write_text(text)
+        assert "\\" not in text, "names that Verilog reserves"
         command = ["verilator", "--lint-only", "-Wall", str(WAIVERS), str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), name

@@ -48,7 +48,7 @@ class Reader:
         group = len(self._sums) // config.scalers
         context.set(dut.select, 1 << group if reads else self._rng.getrandbits(config.groups))
         ends = reads and group == config.groups - 1
-        context.set(dut.release, ends)
+        context.set(dut.consumed, ends)
         if not reads:
             return
         shown = context.get(Value.cast(dut.sums))
@@ -102,7 +102,7 @@ def test_ports() -> None:
     pair = 26 + len(CARRIES)
     assert found == {
         "i__payload": 9 + 256 + 2 + 5, "i__valid": 1, "i__ready": 1,
-        "select": 16, "sums": 2 * pair + 26, "tag": 5, "done": 1, "release": 1,
+        "select": 16, "sums": 2 * pair + 26, "tag": 5, "done": 1, "consumed": 1,
     }  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def test_shorter_items_take_as_long_as_their_reading() -> None:
     [
         {"i__ready": lambda ready: Const(1)},
         {"done": lambda done: Const(1)},
-        {"release": lambda release: Const(1)},
+        {"consumed": lambda consumed: Const(1)},
         {"sums": lambda sums: sums ^ 1},
         {"i__payload": lambda payload: payload & ~(1 << 8)},
         {"tag": lambda tag: tag ^ 1},
@@ -334,13 +334,13 @@ class LineClaim(contract.Claim):
             Assume((beat.a >> 1) == 0),
             Assume((beat.b[0] >> 1) == 0),
             Assume(~dut.i.valid | (beat.first == ~inside)),
-            Assume(~dut.release | dut.done),
+            Assume(~dut.consumed | dut.done),
             Assume(dut.select == 1),
             expected.eq(Mux(beat.first, 0, total) + Mux(beat.a[0], beat.b[0], 0)),
         ]
         with m.If(fire):
             m.d.sync += [inside.eq(~beat.last), total.eq(expected)]
-        ends, leaves = fire & beat.last, dut.release & dut.done
+        ends, leaves = fire & beat.last, dut.consumed & dut.done
         found = (pair.sum + carry + dut.sums.offset)[:bits]
         contract.claim_order(
             m,
@@ -351,7 +351,7 @@ class LineClaim(contract.Claim):
             picked=self.picked,
         )
         owed = contract.claim_balance(m, enters=ends, leaves=leaves)
-        contract.claim_progress(m, owed=owed, leaves=leaves, can_leave=~dut.done | dut.release, bound=5)
+        contract.claim_progress(m, owed=owed, leaves=leaves, can_leave=~dut.done | dut.consumed, bound=5)
 
 
 ONE_LANE = {"lanes": 1, "scalers": 1, "terms": 1, "keys": 1}
@@ -366,7 +366,7 @@ def test_no_item_is_lost_or_changed(tmp_path: Path) -> None:
 
 @pytest.mark.formal
 @pytest.mark.parametrize(
-    "fault", [{"release": lambda release: Const(1)}, {"i__ready": lambda ready: Const(1)}], ids=["sums", "beat"]
+    "fault", [{"consumed": lambda consumed: Const(1)}, {"i__ready": lambda ready: Const(1)}], ids=["sums", "beat"]
 )
 def test_a_loss_is_refuted(fault, tmp_path: Path) -> None:
     config = small(**ONE_LANE)
