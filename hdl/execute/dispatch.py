@@ -61,7 +61,8 @@ class Dispatcher(wiring.Component):
         count = config.queues
         width = len(Value.cast(self.i.payload))
         queues = [SyncFIFOBuffered(width=width, depth=config.queue // count) for _ in range(count)]
-        m.submodules += queues
+        for number, queue in enumerate(queues):
+            m.submodules[f"queue{number}"] = queue
         turn = self._turn(m)
         m.d.comb += self.i.ready.eq(Cat(turn[n] & queue.w_rdy for n, queue in enumerate(queues)).any())
         # served[q][g]: queue q looks at group g.
