@@ -31,11 +31,11 @@ _UNITS = {
 }
 
 _PE_ARRAYS = {
-    "tiny": PeArraysConfig(lines=4, lanes=4, rows=4, memory_bytes=4),
+    "tiny": PeArraysConfig(lines=4, lanes=4, rows=4, memory_bytes=4, terms=64, keys=16),
     # 1024 products a cycle, twice those of the speculation unit.
-    "minilm": PeArraysConfig(lines=16, lanes=32, memory_bytes=16),
+    "minilm": PeArraysConfig(lines=16, lanes=32, memory_bytes=16, scalers=2),
     # 8192 products a cycle, likewise.
-    "paper": PeArraysConfig(lines=64, lanes=64, rows=64, memory_bytes=128),
+    "paper": PeArraysConfig(lines=64, lanes=64, rows=64, memory_bytes=128, terms=16384, keys=2048, scalers=8),
 }
 
 _LANES = {

@@ -13,13 +13,13 @@ SHIFT_BITS = MAX_SHIFT.bit_length()
 OUTPUT_BITS = 8
 
 
-def internal_bits(acc_bits: int) -> int:
+def internal_bits(acc_bits: int, max_shift: int = MAX_SHIFT) -> int:
     """Bits of acc·mul + 2^(shift-1), signed, so that it never overflows.
 
-    The product needs acc_bits + MUL_BITS; the rounding term, at most 2^(MAX_SHIFT-1), may be larger than that; their
+    The product needs acc_bits + MUL_BITS; the rounding term, at most 2^(max_shift-1), may be larger than that; their
     sum needs one more.
     """
-    return max(acc_bits + MUL_BITS, MAX_SHIFT + 1) + 1
+    return max(acc_bits + MUL_BITS, max_shift + 1) + 1
 
 
 @dataclass(frozen=True)

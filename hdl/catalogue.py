@@ -10,7 +10,8 @@ from amaranth.lib import data, wiring
 
 from config.array import ArrayConfig
 from config.formats import OPERAND_BITS, ROUNDINGS, HLogFormat, IntegerFormat, LeadingOneFormat
-from config.presets import arrays, execution, speculation
+from config.pe_arrays import PeArraysConfig
+from config.presets import arrays, execution, pe_arrays, speculation
 from config.speculate import SpeculationConfig
 from config.units import UnitConfig
 from hdl.arith.compress import SumTree
@@ -19,6 +20,7 @@ from hdl.arith.integer import IntegerEncoder
 from hdl.arith.leading_one import LeadingOneEncoder
 from hdl.arith.requantise import Requantiser
 from hdl.arith.shift import ShiftProduct
+from hdl.execute.pe_array import PeArray
 from hdl.execute.units import unit_of
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
@@ -41,14 +43,19 @@ class Unit:
 
 def units(preset: str) -> list[Unit]:
     """The units of a preset: number blocks, what stands beside the PE arrays, one dot-product unit per number system,
-    one speculation unit per method. Raises `Refusal` for an unknown preset."""
+    one speculation unit per method, a PE array. Raises `Refusal` for an unknown preset."""
     configs = arrays(preset)
     return [
         *_number_blocks(configs["hlog"]),
         *(_execution_unit(config) for config in execution(preset).values()),
         *(_dot_unit(config) for config in configs.values()),
         *(_speculation_unit(config) for config in speculation(preset).values()),
+        _pe_array(pe_arrays(preset)),
     ]
+
+
+def _pe_array(config: PeArraysConfig) -> Unit:
+    return Unit(config.name, lambda: PeArray(config), {"config": config})
 
 
 def _speculation_unit(config: SpeculationConfig) -> Unit:

@@ -38,21 +38,30 @@ class Requantiser(wiring.Component):
     Parameters
     ----------
     acc_bits: width of the accumulator, 2 to 46. out_bits: of the result, 2 to 24. signed_mul: mul is signed.
-    offset_bits: of a signed summand, 2 to 40, or 0 for none. Raises `Refusal` for anything else.
+    offset_bits: of a signed summand, 2 to 40, or 0 for none. max_shift: largest shift, 40 to 62. Raises `Refusal`
+    for anything else.
 
     Members
     -------
     i: In, stream of signed(acc_bits).
     mul: In, 16. The multiplier, unsigned, or signed by `signed_mul`, taken with each transfer of `i`: one setting per
     result, or held still.
-    shift: In, 6. The shift, 1 to 40, taken likewise. Results of other shifts mean nothing.
+    shift: In, 6. The shift, 1 to `max_shift`, taken likewise. Results of other shifts mean nothing.
     offset: In, signed(offset_bits), taken likewise. Absent without bits.
     o: Out, stream of signed(out_bits), in the order of `i`.
 
     `o.ready` low holds the whole pipeline; `o.valid` does not depend on it. Empty after reset.
     """
 
-    def __init__(self, *, acc_bits: int, out_bits: int = OUTPUT_BITS, signed_mul: bool = False, offset_bits: int = 0):
+    def __init__(
+        self,
+        *,
+        acc_bits: int,
+        out_bits: int = OUTPUT_BITS,
+        signed_mul: bool = False,
+        offset_bits: int = 0,
+        max_shift: int = MAX_SHIFT,
+    ):
         require(
             isinstance(acc_bits, int) and MIN_ACC_BITS <= acc_bits <= MAX_ACC_BITS,
             f"acc_bits must be an integer from {MIN_ACC_BITS} to {MAX_ACC_BITS}, not {acc_bits!r}; "
@@ -66,6 +75,11 @@ class Requantiser(wiring.Component):
             isinstance(offset_bits, int) and (offset_bits == 0 or 2 <= offset_bits <= MAX_SHIFT),
             f"offset_bits must be 0 or an integer from 2 to {MAX_SHIFT}, not {offset_bits!r}; narrow the offset.",
         )
+        require(
+            isinstance(max_shift, int) and MAX_SHIFT <= max_shift < (1 << SHIFT_BITS) - 1,
+            f"max_shift must be an integer from {MAX_SHIFT} to {(1 << SHIFT_BITS) - 2}, not {max_shift!r}; lower it.",
+        )
+        self._max_shift = max_shift
         self._acc_bits, self._out_bits, self._signed_mul, self._offset_bits = (
             acc_bits,
             out_bits,
@@ -73,9 +87,9 @@ class Requantiser(wiring.Component):
             offset_bits,
         )
         # An offset is no larger than the largest rounding term, so that with it the sum has at most one bit more.
-        bits = internal_bits(acc_bits) + bool(offset_bits)
+        bits = internal_bits(acc_bits, max_shift) + bool(offset_bits)
         # The rows, the rounding term, the constant for the rows' signs, and what is not always there.
-        words = [*(Word(acc_bits, i) for i in range(MUL_BITS)), Word(MAX_SHIFT), Word(bits)]
+        words = [*(Word(acc_bits, i) for i in range(MUL_BITS)), Word(max_shift), Word(bits)]
         words += [Word(1, MUL_BITS - 1)] * signed_mul + [Word(offset_bits)] * bool(offset_bits)
         self._tree = CarrySaveTree(
             words=words, bits=bits, cuts=cuts(len(words), FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS)
@@ -104,6 +118,7 @@ class Requantiser(wiring.Component):
         m = Module()
         tree = self._tree
         kind = f"{self._acc_bits}_{self._offset_bits}" + "s" * self._signed_mul
+        kind += f"_{self._max_shift}" * (self._max_shift > MAX_SHIFT)
         m.submodules.tree = share(tree, f"requantiser_{kind}_tree", platform)
         enable, shifts = self._control(m)
         coarse, fine = self.latency - 2, self.latency - 1
@@ -150,7 +165,7 @@ class Requantiser(wiring.Component):
         inverted = 1 << (acc_bits - 1)
         acc = self.i.payload.as_unsigned()
         rows = [(acc & bit.replicate(acc_bits)) ^ inverted for bit in self.mul]
-        rounding = Cat(self.shift == k + 1 for k in range(MAX_SHIFT))
+        rounding = Cat(self.shift == k + 1 for k in range(self._max_shift))
         signs = -inverted * ((1 << MUL_BITS) - 1)
         more = []
         if self._signed_mul:

@@ -11,8 +11,12 @@ from amaranth.lib import wiring
 
 from hdl.arith.divide import Divider
 from hdl.emit import verilog
+from hdl.execute.context import ContextLine
 from hdl.execute.gelu import GeluUnit
+from hdl.execute.line import PeLine
+from hdl.execute.pe_array import PeArray
 from hdl.execute.softmax import SoftmaxUnit
+from tests.execute.items import small
 
 WAIVERS = Path(__file__).resolve().parents[2] / "hdl/lint/waivers.vlt"
 UNITS = {
@@ -22,6 +26,10 @@ UNITS = {
     "gelu": lambda: GeluUnit(lanes=4),
     "gelu_of_one": lambda: GeluUnit(lanes=1),
     "divider": lambda: Divider(bits=16, cycles=4, tag_bits=6),
+    "pe_line": lambda: PeLine(small()),
+    "pe_array": lambda: PeArray(small(scalers=4)),
+    "pe_array_for_tiles": lambda: PeArray(small(lanes=5, scalers=1, terms=9), items=False),
+    "context_line": lambda: ContextLine(small(lanes=1, scalers=1, terms=1, keys=1)),
     "divider_alone": lambda: Divider(bits=5, cycles=1),
 }
 

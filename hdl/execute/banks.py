@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of K or V in banks, and the crossbar that brings them to the lines.
+
+write ─► bank 0 ─┐   ┌─► line 0
+         bank 1 ─┼─×─┼─► line 1
+         …      ─┘   └─► …
+"""
+
+from amaranth.hdl import Cat, Module, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.items import ItemsConfig
+from hdl.shared import share
+from hdl.store import Store
+
+
+def bytes_layout(config: ItemsConfig) -> data.ArrayLayout:
+    """A row of a bank: as many bytes as a line has lanes."""
+    return data.ArrayLayout(8, config.lanes)
+
+
+def write_layout(config: ItemsConfig) -> data.StructLayout:
+    """A row of K or V of a key."""
+    return data.StructLayout({"b": bytes_layout(config), "head": range(config.heads), "key": range(config.tokens)})
+
+
+def read_layout(config: ItemsConfig) -> data.StructLayout:
+    """A word of a bank: `set`, head mod sets; `chunk` and `place`: of key (chunk·places + place)·banks + bank."""
+    return data.StructLayout(
+        {"place": range(config.places), "chunk": range(config.chunks), "set": range(config.sets)},
+    )
+
+
+def one_of(bits: Value, words: list[Value]) -> Value:
+    """The word whose bit is set; 0 if none is, or else there is only one."""
+    chosen = [word & bit.replicate(len(word)) for bit, word in zip(bits, words, strict=True)]
+    while len(chosen) > 1:
+        chosen = [one | other for one, other in zip(chosen[::2], [*chosen[1::2], 0], strict=False)]
+    return chosen[0]
+
+
+class RowSelect(wiring.Component):
+    """A line's part of the crossbar, combinational.
+
+    Members: `select`: In, banks, one bit set; `rows`: In, what each bank shows; `row`: Out, that of the bank.
+    """
+
+    def __init__(self, config: ItemsConfig):
+        super().__init__(
+            {
+                "select": In(config.banks),
+                "rows": In(data.ArrayLayout(bytes_layout(config), config.banks)),
+                "row": Out(bytes_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.row.as_value().eq(one_of(self.select, [Value.cast(row) for row in self.rows]))
+        return m
+
+
+class Banks(wiring.Component):
+    """Rows of `sets` heads: that of key j in bank j mod banks. A bank reads a row a cycle, for all lines that want it.
+
+    Parameters
+    ----------
+    config: `ItemsConfig`.
+
+    Members
+    -------
+    write: In, stream of `write_layout(config)`, a row a cycle, always taken. Head h takes the place of head h - sets.
+    read: In, banks: those that read; read_at: In, `read_layout` for each.
+    select: In, for each line, banks, one bit set: whose row, read in the cycle before or earlier, it is shown.
+    rows: Out, for each line.
+    """
+
+    def __init__(self, config: ItemsConfig):
+        self._config = config
+        super().__init__(
+            {
+                "write": In(stream.Signature(write_layout(config))),
+                "read": In(config.banks),
+                "read_at": In(data.ArrayLayout(read_layout(config), config.banks)),
+                "select": In(data.ArrayLayout(config.banks, config.lines)),
+                "rows": Out(data.ArrayLayout(bytes_layout(config), config.lines)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, shown, write = self._config, [], self.write.payload
+        low = config.banks.bit_length() - 1
+        sets = (config.sets - 1).bit_length()
+        m.d.comb += self.write.ready.eq(1)
+        for bank in range(config.banks):
+            store = Store(1 << len(Value.cast(self.read_at[bank])), bytes_layout(config))
+            m.submodules[f"bank{bank}"] = share(store, "bank", platform)
+            m.d.comb += [
+                store.write.eq(self.write.valid & (write.key[:low] == bank)),
+                store.write_at.eq(Cat(write.key[low:], write.head[:sets])),
+                store.word.eq(write.b),
+                store.read.eq(self.read[bank]),
+                store.read_at.eq(self.read_at[bank]),
+            ]
+            shown.append(store.stored)
+        for line in range(config.lines):
+            select = RowSelect(config)
+            m.submodules[f"select{line}"] = share(select, "select", platform)
+            m.d.comb += [select.select.eq(self.select[line]), self.rows[line].eq(select.row)]
+            m.d.comb += [select.rows[bank].eq(row) for bank, row in enumerate(shown)]
+        return m

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse items: what they look like, and how records of the plan become some; a plan that breaks its rules is told.
+
+records ─┬─► expected? allowed? ───────────────────────────► error
+         ├─► KEYS: chunk so far, count so far ─► item ─► o
+         └─► COPY, LEADER ─► others
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.items import ItemsConfig
+from config.speculate import Kind
+from hdl.cover import corner
+from hdl.shared import share
+from hdl.store import Store
+
+
+class Broken(enum.Enum, shape=3):
+    """The rule that a plan was the first to break."""
+
+    NONE = 0
+    ORDER = 1
+    """Heads, rows and chunks follow each other."""
+    COPY = 2
+    """A copy refers to an earlier critical row of its head."""
+    EMPTY = 3
+    """A critical row keeps a key."""
+    BEYOND = 4
+    """Keys are below the length of the sequence."""
+    LEADER = 5
+    """A token takes the result of no later one."""
+
+
+def item_layout(config: ItemsConfig) -> data.StructLayout:
+    """The kept keys of a critical row that lie in one chunk: bit n of `keys` is key chunk·`config.chunk` + n, `count`
+    how many there are, 1 or more."""
+    return data.StructLayout(
+        {
+            "head": range(config.heads),
+            "row": range(config.tokens),
+            "chunk": range(config.chunks),
+            "keys": config.chunk,
+            "count": range(config.chunk + 1),
+        }
+    )
+
+
+def record_layout(config: ItemsConfig) -> data.StructLayout:
+    """`record_layout` of hdl/speculate/socket.py for the heads, tokens and record of this configuration."""
+    return data.StructLayout(
+        {
+            "kind": Kind,
+            "head": range(config.heads),
+            "row": range(config.tokens),
+            "reference": range(config.tokens),
+            "chunk": range(config.tokens // config.record),
+            "keys": config.record,
+            "fresh": config.record,
+            "agreed": 1,
+            "end": 1,
+            "last": 1,
+        }
+    )
+
+
+class ItemReader(wiring.Component):
+    """Records of a plan in, items out; a record a cycle.
+
+    Parameters
+    ----------
+    config: `ItemsConfig`.
+
+    Members
+    -------
+    tokens: In, length of the sequence, 1 or more, held still during a layer.
+    i: In, stream of `record_layout(config)`: all records of a layer, in order.
+    o: Out, stream of `item_layout(config)`: one for each chunk in which a critical row keeps a key, in order.
+    others: Out, stream of `record_layout(config)`: COPY and LEADER records, as they came.
+    error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. They stay until reset. Nothing of that record
+    nor of what follows goes out, and all that comes is taken.
+
+    Outputs are registered, 2 cycles behind the record; no `valid` depends on a `ready`. A layer needs no reset.
+    """
+
+    latency = 2
+
+    def __init__(self, config: ItemsConfig):
+        self._config = config
+        super().__init__(
+            {
+                "tokens": In(range(config.tokens + 1)),
+                "i": In(stream.Signature(record_layout(config))),
+                "o": Out(stream.Signature(item_layout(config))),
+                "others": Out(stream.Signature(record_layout(config))),
+                "error": Out(1),
+                "broken": Out(Broken),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        valid, advance, steps, good = Signal(), Signal(), Signal(), Signal()
+        record = Signal(record_layout(self._config), reset_less=True)
+        m.d.comb += [
+            advance.eq((~self.o.valid | self.o.ready) & (~self.others.valid | self.others.ready)),
+            self.i.ready.eq(advance | self.error),
+            steps.eq(valid & advance & ~self.error),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += valid.eq(self.i.valid)
+            with m.If(self.i.valid):
+                m.d.sync += record.eq(self.i.payload)
+        broken = self._check(m, record, self.i.valid & self.i.ready, steps, platform)
+        m.d.comb += good.eq(steps & (broken == Broken.NONE))
+        with m.If(steps & ~good):
+            m.d.sync += [self.error.eq(1), self.broken.eq(broken)]
+        self._collect(m, record, good)
+        with m.If(good & (record.kind != Kind.KEYS)):
+            m.d.sync += [self.others.valid.eq(1), self.others.payload.eq(record)]
+        with m.Elif(self.others.ready):
+            m.d.sync += self.others.valid.eq(0)
+        corner(m, platform, "plan_refused", self.error)
+        corner(m, platform, "items_wait", self.o.valid & ~self.o.ready)
+        corner(m, platform, "others_wait", self.others.valid & ~self.others.ready)
+        return m
+
+    def _check(self, m: Module, record: data.View, taken: Value, steps: Value, platform) -> Value:
+        """The rule that the record breaks."""
+        broken = Signal(Broken)
+        kind = {each: record.kind == each for each in Kind}
+        some, in_order = self._follow(m, record, kind, steps)
+        critical = self._criticals(m, record, taken, steps, platform)
+        beyond = self._beyond(m, record)
+        with m.If(~in_order):
+            m.d.comb += broken.eq(Broken.ORDER)
+        with m.Elif(kind[Kind.COPY] & ((record.reference >= record.row) | ~critical)):
+            m.d.comb += broken.eq(Broken.COPY)
+        with m.Elif(kind[Kind.KEYS] & beyond):
+            m.d.comb += broken.eq(Broken.BEYOND)
+        with m.Elif(kind[Kind.KEYS] & record.end & ~some & ~record.keys.any()):
+            m.d.comb += broken.eq(Broken.EMPTY)
+        with m.Elif(kind[Kind.LEADER] & (record.reference > record.row)):
+            m.d.comb += broken.eq(Broken.LEADER)
+        return broken
+
+    def _beyond(self, m: Module, record: data.View) -> Value:
+        """Does the record keep a key behind the sequence's end?"""
+        config, low = self._config, (self._config.record - 1).bit_length()
+        # The record in which the end lies, and where in it.
+        end, chunk = Signal.like(self.tokens[low:]), Signal.like(self.tokens[low:])
+        m.d.comb += [end.eq(self.tokens[low:]), chunk.eq(record.chunk)]
+        ends = [self.tokens[:low] == n for n in range(config.record)] if low else [Const(1)]
+        behind = Cat(Cat(ends[: n + 1]).any() for n in range(config.record))
+        later = (end - chunk)[-1]
+        return Mux(later, record.keys, Mux(chunk == end, record.keys & behind, 0)).any()
+
+    def _follow(self, m: Module, record: data.View, kind: dict[Kind, Value], steps: Value) -> tuple[Value, Value]:
+        """Whether the row has had a key so far, and whether the record is one that may come now."""
+        config = self._config
+        head, row, led = Signal(range(config.heads)), Signal(range(config.tokens)), Signal(range(config.tokens))
+        chunk, some, over = Signal.like(record.chunk), Signal(), Signal()
+        final = row == (self.tokens - 1)[: len(row)]
+        # `over`: all rows of the layer have come. In the last head, leaders are those of rows that came before.
+        leads = (record.head == config.heads - 1) & (head == config.heads - 1) & (record.row == led)
+        leads &= (over | (led < row)) & (chunk == 0)
+        tells = ~over & (record.head == head) & (record.row == row) & ~record.last
+        chunks = Mux(kind[Kind.KEYS], record.chunk == chunk, record.end & (chunk == 0))
+        in_order = Mux(kind[Kind.LEADER], leads & record.end, tells & chunks & (kind[Kind.KEYS] | kind[Kind.COPY]))
+        in_order &= ~kind[Kind.LEADER] | (record.last == (led == (self.tokens - 1)[: len(led)]))
+        with m.If(steps & kind[Kind.LEADER]):
+            m.d.sync += led.eq(Mux(record.last, 0, led + 1))
+            with m.If(record.last):
+                m.d.sync += [head.eq(0), over.eq(0)]
+        with m.Elif(steps):
+            m.d.sync += [chunk.eq(Mux(record.end, 0, chunk + 1)), some.eq(~record.end & (some | record.keys.any()))]
+            with m.If(record.end):
+                m.d.sync += row.eq(Mux(final, 0, row + 1))
+                with m.If(final):
+                    last_head = head == config.heads - 1
+                    m.d.sync += [over.eq(last_head), head.eq(Mux(last_head, head, head + 1))]
+        return some, in_order
+
+    def _criticals(self, m: Module, record: data.View, taken: Value, steps: Value, platform) -> Value:
+        """Is the row that the record refers to critical? Rows come in order, so what an earlier head left is behind."""
+        store = Store(self._config.tokens, 1)
+        m.submodules.criticals = share(store, "criticals", platform)
+        reference = self.i.payload.reference
+        # The word may be on its way into the memory in the cycle in which it is read.
+        again, was = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.comb += [
+            store.write.eq(steps & (record.kind != Kind.LEADER)),
+            store.write_at.eq(record.row),
+            store.word.eq(record.kind == Kind.KEYS),
+            store.read.eq(taken),
+            store.read_at.eq(reference),
+        ]
+        with m.If(taken):
+            m.d.sync += [again.eq(store.write & (record.row == reference)), was.eq(store.word)]
+        return Mux(again, was, store.stored)
+
+    def _collect(self, m: Module, record: data.View, good: Value) -> None:
+        """Keys of a chunk, record after record; the item leaves with the last of them, if there are any."""
+        config = self._config
+        parts = config.chunk // config.record
+        part = record.chunk[: (parts - 1).bit_length()]
+        so_far, count = Signal(config.chunk, reset_less=True), Signal(range(config.chunk + 1), reset_less=True)
+        new_keys, new_count = Signal(config.chunk), Signal(range(config.chunk + 1))
+        first = part == 0
+        here = Cat(record.keys & (part == n).replicate(config.record) for n in range(parts))
+        m.d.comb += [
+            new_keys.eq(Mux(first, 0, so_far) | here),
+            new_count.eq(Mux(first, 0, count) + sum(record.keys)),
+        ]
+        is_keys = good & (record.kind == Kind.KEYS)
+        with m.If(is_keys):
+            m.d.sync += [so_far.eq(new_keys), count.eq(new_count)]
+        with m.If(is_keys & (record.end | (part == parts - 1)) & new_count.any()):
+            m.d.sync += [
+                self.o.valid.eq(1),
+                self.o.payload.head.eq(record.head),
+                self.o.payload.row.eq(record.row),
+                self.o.payload.chunk.eq(record.chunk >> (parts - 1).bit_length()),
+                self.o.payload.keys.eq(new_keys),
+                self.o.payload.count.eq(new_count),
+            ]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
