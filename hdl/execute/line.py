@@ -111,19 +111,21 @@ class PeLine(wiring.Component):
         beat = self.i.payload
         waits, last = Signal(), Signal(reset_less=True)
         whole, held = Signal(), Signal()
-        settle, settle_first, keep_high = Signal(), Signal(), Signal()
+        update, keep, settle, settle_first, keep_high = Signal(), Signal(), Signal(), Signal(), Signal()
         tags = [Signal(self._tag_bits, name=f"tag{stage}", reset_less=True) for stage in range(3)]
         i_fire = Signal()
         m.d.comb += [
             # Not in the cycle in which sums are consumed: nothing that moves operands is to hang on who reads.
-            control.keep.eq(whole & ~held),
-            control.update.eq(waits & (~whole | control.keep)),
-            # control.update or nothing waits, written so that it hangs on no load of theirs.
+            keep.eq(whole & ~held),
+            update.eq(waits & (~whole | keep)),
+            # update or nothing waits, written so that it hangs on no load of theirs.
             self.i.ready.eq(~(waits & whole & held)),
             i_fire.eq(self.i.valid & self.i.ready),
             # What is neither first nor last, and adds nothing, is as good as done.
             enter.eq(i_fire & (beat.a.any() | beat.first | beat.last)),
             control.take.eq(i_fire & beat.a.any()),
+            control.update.eq(update),
+            control.keep.eq(keep),
             control.settle.eq(settle),
             control.settle_first.eq(settle_first),
             control.keep_high.eq(keep_high),
@@ -136,18 +138,18 @@ class PeLine(wiring.Component):
             m.d.sync += [first.eq(beat.first), last.eq(beat.last)]
             with m.If(beat.last):
                 m.d.sync += tags[0].eq(beat.tag)
-        m.d.sync += [settle.eq(control.update), keep_high.eq(control.keep)]
-        with m.If(control.update):
+        m.d.sync += [settle.eq(update), keep_high.eq(keep)]
+        with m.If(update):
             m.d.sync += [whole.eq(last), settle_first.eq(first)]
             with m.If(last):
                 m.d.sync += tags[1].eq(tags[0])
-        with m.Elif(control.keep):
+        with m.Elif(keep):
             m.d.sync += whole.eq(0)
-        with m.If(control.keep):
+        with m.If(keep):
             m.d.sync += [held.eq(1), tags[2].eq(tags[1])]
         with m.Elif(self.consumed):
             m.d.sync += held.eq(0)
-        corner(m, platform, "line_waits", waits & ~control.update)
+        corner(m, platform, "line_waits", waits & ~update)
         corner(m, platform, "line_adds_nothing", i_fire & ~enter)
 
     def _offset(self, m: Module, control: data.View, first: Value) -> None:
