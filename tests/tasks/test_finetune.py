@@ -10,7 +10,7 @@ import torch
 
 from config.errors import Refusal
 from golden.models import checkpoint
-from tasks import finetune, prepared, vision
+from tasks import corpora, finetune, prepared, prose, vision
 from tasks.finetune import FAMILIES, LENGTHS, losses
 from tasks.methods import METHODS, Tally, encoder
 from tasks.prepared import MODELS, of_layer, prepare
@@ -25,6 +25,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def few_texts(monkeypatch):
+    """In the place of every docstring of every source, which takes minutes to look through."""
+    monkeypatch.setattr(prose, "texts", lambda: tuple(each.text for each in corpora.docstrings("torch.nn")))
 
 
 def test_a_few_steps_on_one_batch_help():

@@ -131,10 +131,10 @@ def test_a_stored_model_is_scored_anew(tmp_path: Path, monkeypatch: pytest.Monke
     contents, record = checkpoint.read("language")
     stale = record | {"versions": corpora.versions(), "scores": {}, "check": {}}
     checkpoint.write("language", contents, stale, tmp_path)
+    windows = text.corpus_windows("stdlib.data")
     monkeypatch.setattr(corpora, "CORPORA", ("stdlib.data",))
     train.score("language", tmp_path)
     found, scored = checkpoint.read("language", tmp_path)
-    windows = text.corpus_windows("stdlib.data")
     assert found == contents
     assert scored["scores"]["stdlib.data"]["windows"] == len(windows)
     expected = text.perplexity(windows, text.dense())
