@@ -25,7 +25,7 @@ from hdl.execute.scaler import Scaler, columns_layout, results_layout
 from hdl.shared import share
 from hdl.store import Store
 
-WORD = 8
+WORD = 16
 """Bytes of a row that come in a cycle, and that a line's store has in a word."""
 
 
@@ -78,12 +78,12 @@ class RowStores(wiring.Component):
     Members
     -------
     rows: In, stream of `rows_layout(config)`: a list, taken when its last word has come.
-    x: In, stream of `word_layout()`: ceil(depth / 8) words of each row, row after row of the list.
+    x: In, stream of `word_layout()`: ceil(depth / `WORD`) words of each row, row after row of the list.
     tile: In, stream of `tile_layout()`: tiles of the list that came first; a list has at least one.
     o: Out, stream of `scalars_layout(config)`: `depth` beats a tile, byte d of each row in beat d.
 
-    A beat a cycle, without a gap between tiles and between lists that are there. A list is taken in count·ceil(depth/8)
-    cycles, so it is there in time if the one before has at least count / 8 tiles.
+    A beat a cycle, without a gap between tiles and between lists that are there. A list is taken in count·ceil(depth/`WORD`)
+    cycles, so it is there in time if the one before has at least count / `WORD` tiles.
     """
 
     def __init__(self, config: PeArraysConfig):
@@ -150,7 +150,7 @@ class RowStores(wiring.Component):
                     m.d.sync += each.eq(given)
 
     def _read(self, m: Module, lists: list[data.View], filled: Value, used: Value) -> None:
-        """A word every 8 beats, and a byte of it in the next stage."""
+        """A word every `WORD` beats, and a byte of it in the next stage."""
         config, half = self._config, Signal()
         rows = Signal(list_layout(config))
         m.d.comb += rows.eq(Mux(half, lists[1].as_value(), lists[0].as_value()))
