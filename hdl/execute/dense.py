@@ -39,9 +39,15 @@ def list_layout(config: PeArraysConfig) -> data.StructLayout:
     return data.StructLayout({"last_line": range(config.lines), "last_at": range(max(config.terms, 2 * WORD))})
 
 
+def half_of(config: PeArraysConfig) -> int:
+    """Lines of a half of the array."""
+    return config.lines // 2
+
+
 def tile_layout() -> data.StructLayout:
-    """A tile of `lanes` columns for the rows of a list: results have 16 bits if `wide`, else 8; `last`: the list's."""
-    return data.StructLayout({"wide": 1, "last": 1})
+    """A tile of `lanes` columns for the rows of a list: results have 16 bits if `wide`, else 8; `last`: the list's.
+    `double`: this tile and the next one at once, on either half of the lines, of a list of no more rows than that."""
+    return data.StructLayout({"wide": 1, "last": 1, "double": 1})
 
 
 def word_layout() -> data.ArrayLayout:
@@ -50,8 +56,9 @@ def word_layout() -> data.ArrayLayout:
 
 
 def info_layout(config: PeArraysConfig) -> data.StructLayout:
-    """What is to be known of a tile when its sums leave: the last of its lines; whether results are `wide`."""
-    return data.StructLayout({"last_line": range(config.lines), "wide": 1})
+    """What is to be known of a tile when its sums leave: the last of its lines, or of those of a half; whether it is
+    `double`; whether results are `wide`."""
+    return data.StructLayout({"last_line": range(config.lines), "wide": 1, "double": 1})
 
 
 def marks_layout(config: PeArraysConfig) -> data.StructLayout:
@@ -78,7 +85,8 @@ class RowStores(wiring.Component):
     Members
     -------
     rows: In, stream of `rows_layout(config)`: a list, taken when its last word has come.
-    x: In, stream of `word_layout()`: ceil(depth / `WORD`) words of each row, row after row of the list.
+    x: In, stream of `word_layout()`: ceil(depth / `WORD`) words of each row, row after row of the list. Rows of a list
+    that has no more than half of the lines are stored in both halves.
     tile: In, stream of `tile_layout()`: tiles of the list that came first; a list has at least one.
     o: Out, stream of `scalars_layout(config)`: `depth` beats a tile, byte d of each row in beat d.
 
@@ -133,9 +141,14 @@ class RowStores(wiring.Component):
             self.rows.ready.eq(x_fire & last_word & last_line),
             begun.eq(Cat(self.rows.ready & ~half, self.rows.ready & half)),
         ]
+        half_lines = half_of(self._config)
+        short = less(given.last_line, Const(half_lines, len(given.last_line)))
         for number, store in enumerate(self._stores):
+            mine = line == number
+            if number // half_lines == 1:
+                mine = mine | (short & (line == number - half_lines))
             m.d.comb += [
-                store.write.eq(x_fire & (line == number)),
+                store.write.eq(x_fire & mine),
                 store.write_at.eq(Mux(half, word + self._words, word)),
                 store.word.eq(self.x.payload),
             ]
@@ -157,7 +170,7 @@ class RowStores(wiring.Component):
         # `half`, one-hot, for what has less time.
         turn = Signal(2, init=1)
         at = Signal.like(rows.last_at)
-        active = Cat(~less(rows.last_line, Const(line, len(rows.last_line))) for line in range(config.lines))
+        active = self._active(rows)
         enters, ends, moves = Signal(), Signal(), Signal()
         byte_bits = WORD.bit_length() - 1
         m.d.comb += [
@@ -180,6 +193,7 @@ class RowStores(wiring.Component):
                 stage.last.eq(ends),
                 stage.info.last_line.eq(rows.last_line),
                 stage.info.wide.eq(self.tile.payload.wide),
+                stage.info.double.eq(self.tile.payload.double),
             ]
         with m.If(self.tile.ready & self.tile.payload.last):
             m.d.sync += [half.eq(~half), turn.eq(~turn)]
@@ -194,6 +208,13 @@ class RowStores(wiring.Component):
                 scalars.a[line].eq(reduce(or_, bytes_)),
             ]
         m.d.comb += moves.eq(self._offer(m, scalars, held))
+
+    def _active(self, rows: data.View) -> Value:
+        """The lines of the list's rows; for two tiles at once, also those above by half of the lines."""
+        lines, half = self._config.lines, half_of(self._config)
+        has = [~less(rows.last_line, Const(line, len(rows.last_line))) for line in range(lines)]
+        double = self.tile.payload.double
+        return Cat(own | (double & has[n - half] if n // half == 1 else 0) for n, own in enumerate(has))
 
     def _offer(self, m: Module, scalars: data.View, comes: Value) -> Value:
         """Scalars that come go to the output, or to a second place if it is taken; whether that one is free, which
@@ -227,7 +248,8 @@ class DenseReader(wiring.Component):
     -------
     done: In, of each line; info: In, `info_layout(config)`, of line 0's sums. line: Out, one-hot: whose `sums`, In, are
     to be shown; select: Out, one-hot, the group; consumed: Out, of each line.
-    column: In, stream of `columns_layout(config)`: of the columns of each group, for each tile.
+    column: In, stream of `columns_layout(config)`: of the columns of each group, for each tile; of two tiles at once,
+    of each group the first tile's and then the second's.
     o: Out, stream of `results_layout` of 16 bits with `result_tag_layout`: group by group, in each line by line.
 
     A group of a line a cycle: a tile takes count·`groups` cycles.
@@ -260,20 +282,23 @@ class DenseReader(wiring.Component):
         m.submodules.scaler = scaler = self._scaler
         line, group = Signal(config.lines, init=1), Signal(config.groups, init=1)
         number, column = Signal(range(config.lines)), Signal(range(config.groups))
+        # Within the half, of two tiles at once; and whether it is the upper one.
+        place, upper, half = Signal(range(config.lines)), Signal(), half_of(config)
         # Line 0 has its next sums while those of the others are still read: what is known of a tile is kept.
         info = Signal(info_layout(config), reset_less=True)
         begins = (number == 0) & group[0]
         known = Signal.like(info)
-        last_line, last_group, enters = Signal(), group[-1], Signal()
+        last_place, last_line, last_group, enters = Signal(), Signal(), group[-1], Signal()
         tag = Signal(result_tag_layout(config))
         m.d.comb += [
             known.eq(Mux(begins, self.info.as_value(), info.as_value())),
-            last_line.eq(number == known.last_line),
+            last_place.eq(place == known.last_line),
+            last_line.eq(last_place & (upper | ~known.double)),
             self.line.eq(line),
             self.select.eq(group),
             scaler.i.valid.eq((self.done & line).any() & self.column.valid),
             enters.eq(scaler.i.valid & scaler.i.ready),
-            self.column.ready.eq(enters & last_line),
+            self.column.ready.eq(enters & last_place),
             self.consumed.eq(line & (enters & last_group).replicate(config.lines)),
             scaler.i.payload.sums.eq(self.sums),
             scaler.i.payload.by.eq(self.column.payload),
@@ -284,7 +309,15 @@ class DenseReader(wiring.Component):
             scaler.i.payload.tag.eq(tag),
         ]
         with m.If(enters):
-            m.d.sync += [line.eq(Mux(last_line, 1, line << 1)), number.eq(Mux(last_line, 0, number + 1))]
+            with m.If(last_place):
+                m.d.sync += [
+                    line.eq(Mux(last_line, 1, 1 << half)),
+                    number.eq(Mux(last_line, 0, half)),
+                    upper.eq(~last_line),
+                    place.eq(0),
+                ]
+            with m.Else():
+                m.d.sync += [line.eq(line << 1), number.eq(number + 1), place.eq(place + 1)]
             with m.If(begins):
                 m.d.sync += info.eq(self.info)
             with m.If(last_line):

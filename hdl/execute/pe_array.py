@@ -22,6 +22,7 @@ from hdl.execute.context import ContextReader
 from hdl.execute.dense import (
     DenseReader,
     RowStores,
+    half_of,
     info_layout,
     result_tag_layout,
     rows_layout,
@@ -34,6 +35,11 @@ from hdl.execute.scaler import columns_layout, results_layout
 from hdl.shared import share
 
 
+def weights_layout(lanes: int) -> data.ArrayLayout:
+    """Rows of weights for the lower and, of two tiles at once, for the upper half of the lines."""
+    return data.ArrayLayout(row_layout(lanes), 2)
+
+
 class PeArray(wiring.Component):
     """Dense products of int8 rows and weights, and probabilities times V; `lines` · `lanes` products a cycle.
 
@@ -43,8 +49,9 @@ class PeArray(wiring.Component):
 
     Members
     -------
-    rows, x, tile: In, as those of `RowStores`. w: In, stream of `row_layout(lanes)`: of each tile, for each term of its
-    depth, the weights of the tile's columns. column: In; o: Out, as those of `DenseReader`.
+    rows, x, tile: In, as those of `RowStores`. w: In, stream of `weights_layout(lanes)`: of each tile, for each term of
+    its depth, the weights of the tile's columns, and beside them, of two tiles at once, those of the second one's.
+    column: In; o: Out, as those of `DenseReader`.
     item0, …: In, stream of `beat_layout(config, tag_bits)`; scale0, …: In; context0, …: Out, as those of a
     `ContextReader`.
 
@@ -72,7 +79,7 @@ class PeArray(wiring.Component):
                 "rows": In(stream.Signature(rows_layout(config))),
                 "x": In(stream.Signature(word_layout())),
                 "tile": In(stream.Signature(tile_layout())),
-                "w": In(stream.Signature(row_layout(config.lanes))),
+                "w": In(stream.Signature(weights_layout(config.lanes))),
                 "column": In(stream.Signature(columns_layout(config))),
                 "o": Out(stream.Signature(results_layout(config, STREAM_BITS, result_tag))),
                 **each,
@@ -125,16 +132,21 @@ class PeArray(wiring.Component):
 
     def _enter(self, m: Module, fires: Value) -> None:
         """Beats to the lines: of a tile to those that are lent, else of the line's items."""
-        scalars = self._stores.o.payload
+        scalars, given = self._stores.o.payload, self.w.payload
+        lower, upper = (Signal(row_layout(self._config.lanes), name=name) for name in ("lower", "upper"))
+        m.d.comb += [
+            lower.as_value().eq(given[0].as_value()),
+            upper.as_value().eq(Mux(scalars.info.double, given[1].as_value(), given[0].as_value())),
+        ]
         for number, line in enumerate(self._lines):
-            beat = line.i.payload
+            beat, w = line.i.payload, upper if number // half_of(self._config) == 1 else lower
             tag = Cat(1, scalars.info.as_value())
             of_tile = fires & scalars.active[number]
             if not self._readers:
                 m.d.comb += [
                     line.i.valid.eq(of_tile),
                     beat.a.eq(scalars.a[number]),
-                    beat.b.eq(self.w.payload),
+                    beat.b.eq(w),
                     beat.first.eq(scalars.first),
                     beat.last.eq(scalars.last),
                     beat.tag.eq(tag),
@@ -146,7 +158,7 @@ class PeArray(wiring.Component):
                 item.ready.eq(line.i.ready & goes),
                 line.i.valid.eq(Mux(goes, item.valid, of_tile)),
                 beat.a.eq(Mux(goes, given.a, scalars.a[number])),
-                beat.b.as_value().eq(Mux(goes, given.b.as_value(), self.w.payload.as_value())),
+                beat.b.as_value().eq(Mux(goes, given.b.as_value(), w.as_value())),
                 beat.first.eq(Mux(goes, given.first, scalars.first)),
                 beat.last.eq(Mux(goes, given.last, scalars.last)),
                 beat.tag.eq(Mux(goes, Cat(0, given.tag), tag)),

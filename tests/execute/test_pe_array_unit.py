@@ -4,6 +4,7 @@
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import product as product_of
 
 import numpy as np
 import pytest
@@ -23,13 +24,16 @@ TAG_BITS = 3
 
 @dataclass(frozen=True)
 class Product:
-    """x: [T, D] of the rows of a list, int8; layer: of whole tiles of columns."""
+    """x: [T, D] of the rows of a list, int8; layer: of whole tiles of columns. double: two tiles at once."""
 
     x: np.ndarray
     layer: Linear
+    double: bool = False
 
 
-def product(rows: int, depth: int, tiles: int, lanes: int, *, bits: int = 8, ends: bool = False) -> Product:
+def product(
+    rows: int, depth: int, tiles: int, lanes: int, *, bits: int = 8, ends: bool = False, double: bool = False
+) -> Product:
     """Most results within their range, biases up to the ends of theirs."""
     rng = np.random.default_rng(rows * depth + tiles)
     columns = tiles * lanes
@@ -41,7 +45,7 @@ def product(rows: int, depth: int, tiles: int, lanes: int, *, bits: int = 8, end
     bias[::5] = rng.choice([-(2**31), 2**31 - 1])
     shift = rng.integers(20, 26, columns) if bits == 8 else rng.integers(14, 18, columns)
     layer = Linear(operands(columns, depth), bias, rng.integers(1 << 14, 1 << 16, columns), shift, bits)
-    return Product(operands(rows, depth), layer)
+    return Product(operands(rows, depth), layer, double)
 
 
 @dataclass
@@ -68,16 +72,21 @@ def streams_of(products: list[Product], config: PeArraysConfig) -> Streams:
         padded = np.pad(each.x, ((0, 0), (0, -depth % WORD)), constant_values=77).reshape(-1, WORD)
         s.x += simulate.patterns(padded.T.tolist(), [8] * WORD)
         y, wide = linear(each.x, each.layer), each.layer.bits == 16
-        for tile in range(tiles):
-            s.tile += simulate.patterns([[wide], [tile == tiles - 1]], [1, 1])
-            s.w += simulate.patterns(each.layer.w[tile * lanes : (tile + 1) * lanes].tolist(), [8] * lanes)
-            for group in range(config.groups):
-                at = slice(tile * lanes + group * scalers, tile * lanes + (group + 1) * scalers)
+        together = 2 if each.double else 1
+        for tile in range(0, tiles, together):
+            s.tile += simulate.patterns([[wide], [tile == tiles - together], [each.double]], [1, 1, 1])
+            weights = each.layer.w[tile * lanes : (tile + together) * lanes]
+            noise = np.random.default_rng(tile).integers(-128, 128, weights.shape)
+            s.w += simulate.patterns(np.concatenate([weights, noise])[: 2 * lanes].tolist(), [8] * (2 * lanes))
+            for group, upper in product_of(range(config.groups), range(together)):
+                first = (tile + upper) * lanes + group * scalers
+                at = slice(first, first + scalers)
                 parts = zip(each.layer.mul[at], each.layer.shift[at], each.layer.bias[at], strict=True)
                 s.column += simulate.patterns([[v] for part in parts for v in part], [16, 6, 32] * scalers)
                 for line in range(count):
-                    last = group == config.groups - 1 and line == count - 1
-                    values = [[v] for v in (*y[line, at], line, group, wide, last)]
+                    last = group == config.groups - 1 and line == count - 1 and upper == together - 1
+                    number = line + upper * (config.lines // 2)
+                    values = [[v] for v in (*y[line, at], number, group, wide, last)]
                     s.results += simulate.patterns(values, [16] * scalers + tag_widths)
     return s
 
@@ -142,6 +151,21 @@ def mixed(lanes: int) -> list[Product]:
 @pytest.mark.parametrize(("lanes", "scalers"), [(4, 2), (3, 1)])
 def test_products_are_golden(lanes: int, scalers: int, flow: float) -> None:
     check_products(small(lanes=lanes, scalers=scalers), mixed(lanes), flow=flow)
+
+
+@pytest.mark.parametrize("flow", [0.0, 0.5])
+@pytest.mark.parametrize("lines", [4, 5])
+def test_two_tiles_at_once(lines: int, flow: float) -> None:
+    """Lists of up to half of the lines, among others."""
+    shapes = [(2, 17, 4, True), (1, 8, 2, True), (3, 9, 2, False), (2, 20, 3, False), (2, 64, 2, True), (1, 1, 2, True)]
+    products = [product(rows, depth, tiles, 4, double=double) for rows, depth, tiles, double in shapes]
+    check_products(small(lines=lines), products, flow=flow)
+
+
+def test_two_tiles_take_the_time_of_one() -> None:
+    config = small(lines=4)
+    entered = check_products(config, [product(2, 24, 4, 4, double=True)] * 2)
+    assert entered["w"] == list(range(entered["w"][0], entered["w"][0] + 2 * 2 * 24))
 
 
 def test_products_of_ends() -> None:
@@ -220,7 +244,7 @@ def test_items_alone() -> None:
 def test_ports() -> None:
     found = {name: shape.width for name, shape in simulate.ports(PeArray(small(), items=False)).items()}
     assert {name: width for name, width in found.items() if name.endswith("payload")} == {
-        "rows__payload": 2 + 7, "x__payload": 64, "tile__payload": 2, "w__payload": 32,
+        "rows__payload": 2 + 7, "x__payload": 128, "tile__payload": 3, "w__payload": 64,
         "column__payload": 2 * 54, "o__payload": 2 * 16 + 2 + 1 + 2,
     }  # fmt: skip
 
