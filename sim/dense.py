@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from config.execute import STREAM_BITS
 from config.pe_arrays import PeArraysConfig
 from golden.execute.linear import Linear
-from hdl.execute.dense import WORD, result_tag_layout, rows_layout, tile_layout
+from hdl.execute.dense import WORD, half_of, result_tag_layout, rows_layout, tile_layout
 from hdl.execute.pe_array import PeArray
 from hdl.execute.scaler import COLUMN
 from sim import replay
@@ -63,13 +63,13 @@ def columns_of(layer: Linear, columns: slice | NDArray[np.integer]) -> Linear:
 
 def run(config: PeArraysConfig, products: Sequence[Product], *, idle: float = 0.0, stall: float = 0.0) -> Measured:
     """One product after the other, as fast as the array takes them. Raises `SimulationError` if it stands still."""
-    packed: dict[int, tuple[list[int], list[int]]] = {}
+    packed: dict[int, _Words] = {}
     words: dict[str, list[int]] = {name: [] for name in ("rows", "x", "tile", "w", "column")}
     for product in products:
         # Products of other rows with the same weights share them.
         if id(product.layer) not in packed:
             packed[id(product.layer)] = _weights(config, product.layer)
-        _add(config, words, product, *packed[id(product.layer)])
+        _add(config, words, product, packed[id(product.layer)])
     due = sum(len(each.x) * len(each.layer.w) for each in products)
     limit = LIMIT + 4 * (len(words["w"]) + len(words["x"]) + due)
     job = replay.Job(words, _due(config, due), idle=idle, stall=stall, limit=limit)
@@ -87,19 +87,24 @@ def lists(count: int, lines: int) -> list[slice]:
     return [slice(first, min(first + lines, count)) for first in range(0, count, lines)]
 
 
-def _weights(config: PeArraysConfig, layer: Linear) -> tuple[list[int], list[int]]:
-    """Of each tile, a row of weights for each term; of each group of columns, what its results are scaled by."""
-    lanes, scalers = config.lanes, config.scalers
-    tiles = np.reshape(layer.w, (-1, lanes, layer.w.shape[1]))
-    weights = pack(np.concatenate([tile.T for tile in tiles]), 8)
-    fields = {"mul": layer.mul, "shift": layer.shift, "bias": layer.bias}
-    columns = _beside(COLUMN, fields)
+@dataclass(frozen=True)
+class _Words:
+    """Of each tile: a row of weights for each term; of each of its groups of columns, what results are scaled by."""
+
+    w: list[list[int]]
+    column: list[list[int]]
+
+
+def _weights(config: PeArraysConfig, layer: Linear) -> _Words:
+    scalers, tiles = config.scalers, np.reshape(layer.w, (-1, config.lanes, layer.w.shape[1]))
+    columns = _beside(COLUMN, {"mul": layer.mul, "shift": layer.shift, "bias": layer.bias})
     bits = Shape.cast(COLUMN).width
     grouped = [
         sum(column << k * bits for k, column in enumerate(columns[first : first + scalers]))
         for first in range(0, len(columns), scalers)
     ]
-    return weights, grouped
+    each = range(0, len(grouped), config.groups)
+    return _Words([pack(tile.T, 8) for tile in tiles], [grouped[n : n + config.groups] for n in each])
 
 
 def _beside(layout: data.StructLayout, fields: dict[str, Int64]) -> list[int]:
@@ -111,18 +116,35 @@ def _beside(layout: data.StructLayout, fields: dict[str, Int64]) -> list[int]:
     ]
 
 
-def _add(config: PeArraysConfig, words: dict[str, list[int]], product: Product, w: list[int], column: list[int]) -> None:
+def _add(config: PeArraysConfig, words: dict[str, list[int]], product: Product, given: _Words) -> None:
     count, depth = product.x.shape
-    tiles, wide = len(product.layer.w) // config.lanes, int(product.layer.bits == STREAM_BITS)
     padded = np.pad(product.x, ((0, 0), (0, -depth % WORD))).reshape(count, -1, WORD)
     for rows in lists(count, config.lines):
         some = rows.stop - rows.start
         words["rows"] += _beside(rows_layout(config), {"count": np.array([some]), "depth": np.array([depth])})
         words["x"] += pack(padded[rows].reshape(-1, WORD), 8)
-        last = np.arange(tiles) == tiles - 1
-        words["tile"] += _beside(tile_layout(), {"wide": np.full(tiles, wide), "last": last.astype(np.int64)})
-        words["w"] += w
-        words["column"] += column
+        turns = turns_of(config, some, len(given.w))
+        fields = {
+            "wide": [product.layer.bits == STREAM_BITS] * len(turns),
+            "last": [n == len(turns) - 1 for n in range(len(turns))],
+            "double": [len(turn) == 2 for turn in turns],
+        }
+        words["tile"] += _beside(tile_layout(), {name: np.array(each, np.int64) for name, each in fields.items()})
+        for turn in turns:
+            if len(turn) == 1:
+                words["w"] += given.w[turn[0]]
+                words["column"] += given.column[turn[0]]
+                continue
+            first, second = (given.w[tile] for tile in turn)
+            words["w"] += [low | high << 8 * config.lanes for low, high in zip(first, second, strict=True)]
+            pairs = zip(*(given.column[tile] for tile in turn), strict=True)
+            words["column"] += [column for pair in pairs for column in pair]
+
+
+def turns_of(config: PeArraysConfig, count: int, tiles: int) -> list[tuple[int, ...]]:
+    """Tiles that are worked on at once, for a list of so many rows."""
+    together = 2 if count <= half_of(config) else 1
+    return [tuple(range(first, min(first + together, tiles))) for first in range(0, tiles, together)]
 
 
 def _matrices(config: PeArraysConfig, products: Sequence[Product], payloads: list[int]) -> list[Int64]:
@@ -140,10 +162,12 @@ def _matrices(config: PeArraysConfig, products: Sequence[Product], payloads: lis
         y = np.zeros((len(product.x), len(product.layer.w)), np.int64)
         for rows in lists(len(product.x), config.lines):
             some = rows.stop - rows.start
-            for tile in range(len(product.layer.w) // config.lanes):
-                part = slice(at, at + some * config.groups)
+            for turn in turns_of(config, some, len(product.layer.w) // config.lanes):
+                part = slice(at, at + some * len(turn) * config.groups)
                 at = part.stop
-                columns = tile * config.lanes + tag("group")[part, None] * scalers + np.arange(scalers)
-                y[rows.start + tag("line")[part, None], columns] = values[part]
+                line, half = tag("line")[part, None], half_of(config)
+                upper = (line >= half) & (len(turn) == 2)
+                columns = (turn[0] + upper) * config.lanes + tag("group")[part, None] * scalers + np.arange(scalers)
+                y[rows.start + line - upper * half, columns] = values[part]
         results.append(y)
     return results
