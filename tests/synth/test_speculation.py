@@ -106,6 +106,8 @@ def test_wrong_owner_goes_red(measured, cells, monkeypatch):
 
 def test_tables(measured, tmp_path):
     unit, _ = measured
+    # Wherever this runs, with a tool for timing or without.
+    unit = replace(unit, parts=tuple(replace(part, fmax_mhz=500.0) for part in unit.parts))
     untimed = replace(unit, preset="untimed", parts=tuple(replace(part, fmax_mhz=None) for part in unit.parts))
     table = report.units_text([unit, untimed])
     assert table.count("threshold unit") == 2
