@@ -15,7 +15,8 @@ from golden.cycles.gather import Gather as Model
 from golden.cycles.gather import Item, Run
 from hdl.emit import verilog
 from hdl.execute.banks import write_layout
-from hdl.execute.gather import Gather, row_layout
+from hdl.execute.gather import Gather
+from hdl.execute.gather_lines import row_layout
 from hdl.execute.items import item_layout
 from sim import runner
 

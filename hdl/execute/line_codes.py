@@ -13,7 +13,7 @@ from config.errors import require
 from config.execute import PROBABILITY_BITS
 from config.items import ItemsConfig
 from hdl.cover import corner
-from hdl.execute.gather import row_layout
+from hdl.execute.gather_lines import row_layout
 from hdl.shared import share
 from hdl.store import Store
 

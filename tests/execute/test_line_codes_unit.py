@@ -7,7 +7,7 @@ from collections import deque
 import pytest
 from amaranth.hdl import Const, Value
 
-from hdl.execute.gather import row_layout
+from hdl.execute.gather_lines import row_layout
 from hdl.execute.line_codes import LineCodes, scaled_layout
 from tests.arith import simulate
 from tests.execute.gathering import shaped, unpacked
