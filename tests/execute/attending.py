@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of items through softmax at the lines and a PE array: what brings them, what comes, and what must."""
+
+import random
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Elaboratable, Module, Value
+from amaranth.lib import wiring
+
+from config.items import ItemsConfig
+from config.pe_arrays import PeArraysConfig
+from golden.cycles.gather import Item, items_of
+from golden.execute.softmax import context, softmax
+from hdl.execute.banks import write_layout
+from hdl.execute.line import beat_layout
+from hdl.execute.line_powers import settings_layout
+from hdl.execute.pe_array import PeArray
+from hdl.execute.score_queue import score_layout
+from hdl.execute.values import name_bits
+from tests.arith import simulate
+from tests.execute.gathering import as_number, unpacked
+from tests.execute.rows import scale_of
+from tests.speculate.plans import pack
+
+SCORE_BITS = 20
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Head:
+    """scores: [T, S]; kept: bool [T, S]; v: [S, L]; exponent, context: mul and shift."""
+
+    scores: np.ndarray
+    kept: np.ndarray
+    v: np.ndarray
+    exponent: Pair
+    context: Pair
+
+
+@dataclass(frozen=True)
+class Row:
+    """What must come of a row: codes by key but those of 0, its scale as a payload, its context."""
+
+    codes: dict[int, int]
+    scale: int
+    context: list[int]
+
+
+def golden(heads: list[Head]) -> dict[Pair, Row]:
+    """By head and row."""
+    rows = {}
+    for number, head in enumerate(heads):
+        found = softmax(head.scores, head.kept, *(np.array(each) for each in head.exponent))
+        contexts = context(found, head.v, *(np.array([[each]]) for each in head.context))
+        for row in range(len(head.scores)):
+            codes = {key: int(code) for key, code in enumerate(found.codes[row]) if code}
+            scale = scale_of(int(found.total[row, 0]), *head.context)
+            rows[number, row] = Row(codes, scale, contexts[row].tolist())
+    return rows
+
+
+def items(heads: list[Head], config: ItemsConfig) -> list[Item]:
+    return items_of(np.stack([head.kept for head in heads]), config)
+
+
+class Joined(Elaboratable):
+    """Values with its PE array; whatever else they have are ports."""
+
+    def __init__(self, values: wiring.Component, array: wiring.Component, lines: int):
+        self.values, self.array, self.lines = values, array, lines
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.values, m.submodules.array = self.values, self.array
+        for n in range(self.lines):
+            for name in (f"item{n}", f"scale{n}"):
+                wiring.connect(m, getattr(self.values, name), getattr(self.array, name))
+        return m
+
+
+@dataclass
+class Flow:
+    """gap: how often a line of scores has none; late: how often it is not given an item that it could have; rest: how
+    often a context is not taken. flight: cycles from the choice of a key to its score."""
+
+    gap: float = 0.0
+    late: float = 0.0
+    rest: float = 0.0
+    flight: int = 7
+
+
+class ScoreLine:
+    """A line that brings scores, as `Gather` and what multiplies behind it would: its next item, which waits until the
+    other side opens, and the one under way, whose keys come in any order."""
+
+    def __init__(self, rng: random.Random, flow: Flow, heads: list[Head]):
+        self._rng, self._flow, self._heads = rng, flow, heads
+        self.next: Item | None = None
+        self._keys: list[int] = []
+        self._item: Item | None = None
+        self._flight: deque[tuple[int, dict[str, int]]] = deque()
+
+    def score(self, now: int) -> dict[str, int] | None:
+        """What arrives in this cycle."""
+        return self._flight.popleft()[1] if self._flight and self._flight[0][0] == now else None
+
+    def step(self, now: int, opens: bool) -> None:
+        """One cycle, of which it is known whether the next item may begin."""
+        if self._keys and self._rng.random() >= self._flow.gap:
+            item, key = self._item, self._keys.pop()
+            assert item is not None
+            self._flight.append((now + self._flow.flight, {
+                "score": int(self._heads[item.head].scores[item.row, key]) % (1 << SCORE_BITS), "head": item.head, "row": item.row,
+                "key": key, "first": len(self._keys) == item.count - 1, "last": not self._keys,
+            }))  # fmt: skip
+        if not self._keys and self.next is not None and opens:
+            self._item, self.next = self.next, None
+            self._keys = [key for key in range(self._item.keys.bit_length()) if self._item.keys >> key & 1]
+            self._rng.shuffle(self._keys)
+
+
+@dataclass
+class Seen:
+    """Of each line: items in the order in which they were given; beats, scales and contexts, as payloads; cycles of the
+    beats. waited: cycles in which a beat was not taken. cycles: from the first score to the last context."""
+
+    given: list[list[Item]]
+    beats: list[list[int]]
+    scales: list[list[int]]
+    contexts: list[list[int]]
+    beat_cycles: list[list[int]]
+    waited: int = 0
+    cycles: int = 0
+    ended: bool = False
+
+
+def through(
+    values: wiring.Component,
+    config: ItemsConfig,
+    arrays: PeArraysConfig,
+    heads: list[Head],
+    flow: Flow,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Seen:
+    """All items, each by the first line that has room, or by any, if some come late."""
+    rng, lines = random.Random(seed), range(config.lines)
+    array = PeArray(arrays, tag_bits=name_bits(config))
+    queue = deque(items(heads, config))
+    total = len(queue) * arrays.groups
+    keys = sum(item.count for item in queue)
+    busiest = max(flow.gap, flow.late, flow.rest)
+    limit = limit or int((3 * keys + (arrays.groups + 20) * len(queue) + 300) / (1 - busiest))
+    brought = [ScoreLine(rng, flow, heads) for _ in lines]
+    sinks = [simulate.Sink(getattr(array, f"context{n}")) for n in lines]
+    seen = Seen(*([[] for _ in lines] for _ in range(3)), [sink.seen for sink in sinks], [[] for _ in lines])
+    score_bits = score_layout(config, SCORE_BITS)
+
+    async def bench(context: Any) -> None:
+        await _set_up(context, values, config, heads)
+        context.set(values.enable, 1)
+        for now in range(limit):
+            given = 0
+            for n, line in enumerate(brought):
+                if line.next is None and queue and rng.random() >= flow.late:
+                    line.next = queue.popleft()
+                    given |= 1 << n
+                    seen.given[n].append(line.next)
+                    context.set(values.count[n], line.next.count)
+                score, port = line.score(now), values.scores[n]
+                context.set(port.valid, score is not None)
+                shown = rng.getrandbits(score_bits.size) if score is None else pack(score_bits, **score)
+                context.set(Value.cast(port.payload), shown)
+                context.set(sinks[n]._ready, rng.random() >= flow.rest)
+            context.set(values.given, given)
+            opens = context.get(values.opens)
+            for n, line in enumerate(brought):
+                fresh = given >> n & 1
+                held, line.next = line.next, None if fresh else line.next
+                line.step(now, bool(opens >> n & 1))
+                line.next = held if fresh else line.next
+            _watch(context, values, seen, now)
+            for sink in sinks:
+                sink.sample(context)
+            seen.cycles = now
+            await context.tick()
+            if not queue and sum(len(sink.seen) for sink in sinks) >= total:
+                break
+        context.set(values.given, 0)
+        for n in lines:
+            context.set(values.scores[n].valid, 0)
+        for _ in range(4):
+            for sink in sinks:
+                sink.sample(context)
+            await context.tick()
+        seen.ended = not context.get(values.busy) and not any(line.next for line in brought)
+
+    simulate.run(Joined(values, array, config.lines), bench)
+    return seen
+
+
+async def _set_up(context: Any, values: wiring.Component, config: ItemsConfig, heads: list[Head]) -> None:
+    """Settings and rows of V."""
+    for number, head in enumerate(heads):
+        row = simulate.patterns([[each] for each in (*head.exponent, *head.context)], [16, 6, 16, 6])[0]
+        context.set(Value.cast(values.settings.payload), pack(settings_layout(config), head=number, row=row))
+        context.set(values.settings.valid, 1)
+        context.set(values.write.valid, 1)
+        for key in range(config.tokens):
+            word = pack(write_layout(config), b=as_number(head.v[key] & 255), head=number, key=key)
+            context.set(Value.cast(values.write.payload), word)
+            await context.tick()
+            context.set(values.settings.valid, 0)
+    context.set(values.write.valid, 0)
+
+
+def _watch(context: Any, values: wiring.Component, seen: Seen, now: int) -> None:
+    for n in range(len(seen.given)):
+        item, scale = getattr(values, f"item{n}"), getattr(values, f"scale{n}")
+        if context.get(item.valid):
+            if context.get(item.ready):
+                seen.beats[n].append(context.get(Value.cast(item.payload)))
+                seen.beat_cycles[n].append(now)
+            else:
+                seen.waited += 1
+        if context.get(scale.valid) and context.get(scale.ready):
+            seen.scales[n].append(context.get(Value.cast(scale.payload)))
+
+
+def check(config: ItemsConfig, arrays: PeArraysConfig, heads: list[Head], seen: Seen) -> None:
+    """Codes, scales and contexts of all rows are golden, at the line that was given them, in that order."""
+    expected, row_bits = golden(heads), (config.tokens - 1).bit_length()
+    layout, bits = beat_layout(arrays, name_bits(config)), 8 * arrays.scalers
+    assert sum(len(given) for given in seen.given) == len(items(heads, config))
+    for n, given in enumerate(seen.given):
+        beats = [unpacked(layout, word) for word in seen.beats[n]]
+        rows = [expected[item.head, item.row] for item in given]
+        assert seen.scales[n] == [row.scale for row in rows]
+        assert len(seen.contexts[n]) == arrays.groups * len(given)
+        for at, (item, row) in enumerate(zip(given, rows, strict=True)):
+            tag = item.head << row_bits | item.row
+            mine, beats = beats[: len(row.codes)], beats[len(row.codes) :]
+            assert sorted(beat["a"] for beat in mine) == sorted(row.codes.values())
+            assert {beat["tag"] for beat in mine} == {tag}
+            assert [(beat["first"], beat["last"]) for beat in mine] == [
+                (k == 0, k == len(mine) - 1) for k in range(len(mine))
+            ]
+            parts = seen.contexts[n][at * arrays.groups : (at + 1) * arrays.groups]
+            assert {part >> (bits + 1) for part in parts} == {tag}
+            assert [part >> bits & 1 for part in parts] == [0] * (len(parts) - 1) + [1]
+            found = [(part >> 8 * k & 255 ^ 128) - 128 for part in parts for k in range(arrays.scalers)]
+            assert found == row.context, (item, found, row.context)
+        assert not beats
+    assert seen.ended, "something is left over"
