@@ -21,6 +21,9 @@ from hdl.execute.score_queue import ScoreQueue, score_layout, untimed
 from hdl.execute.sums_ahead import SumsAhead
 from hdl.shared import share
 
+FLIGHT = 16
+"""Cycles from a row of K at a line until its score can leave, at the most, without loss."""
+
 
 class LineSoftmax(wiring.Component):
     """Scores of a line's items in; the same items with what is left of their keys, their codes and scales out.
@@ -28,7 +31,8 @@ class LineSoftmax(wiring.Component):
     Parameters
     ----------
     config: `ItemsConfig` of one chunk. arrays: of the array that multiplies with V. score_bits: of a score.
-    words: scores that wait. entries: items whose codes wait, from their first code until their last row. Powers of two.
+    words: scores that wait; by default, as many as keep up with rows of all keys. entries: items whose codes wait, from
+    their first code until their last row, a power of two.
     Raises `Refusal` as its parts do.
 
     Members
@@ -52,7 +56,8 @@ class LineSoftmax(wiring.Component):
         words: int | None = None,
         entries: int = 4,
     ):
-        words = 2 * config.chunk if words is None else words
+        # A row that comes, one that is under way, and what was not read yet of the one that leaves.
+        words = 2 * config.chunk + config.latency + FLIGHT if words is None else words
         scales = 2 * entries
         # As few subtractors as keep up with the contexts' reader.
         cycles = max(n for n in range(1, min(DIVISOR_BITS, arrays.groups + 2) + 1) if DIVISOR_BITS % n == 0)

@@ -15,6 +15,7 @@ from config.errors import require
 from config.items import ItemsConfig
 from hdl.arith.larger import Larger
 from hdl.cover import corner
+from hdl.execute.waiting import next_place, place_in_ring
 from hdl.shared import share
 from hdl.store import Store
 
@@ -50,7 +51,7 @@ class ScoreQueue(wiring.Component):
     Parameters
     ----------
     config: `ItemsConfig` of one chunk. score_bits: of a score.
-    words: scores that are held, a power of two from `chunk`. items: that are held, from 2.
+    words: scores that are held, from `chunk`. items: that are held, from 2.
     Raises `Refusal` for anything else.
 
     Members
@@ -67,8 +68,8 @@ class ScoreQueue(wiring.Component):
     def __init__(self, config: ItemsConfig, *, score_bits: int, words: int, items: int):
         require(config.chunks == 1, f"chunk must be tokens = {config.tokens}, not {config.chunk}; set it to that.")
         require(
-            isinstance(words, int) and words >= config.chunk and words & (words - 1) == 0,
-            f"words must be a power of two from chunk = {config.chunk}, not {words!r}; choose one of them.",
+            isinstance(words, int) and words >= config.chunk,
+            f"words must be an integer from chunk = {config.chunk}, not {words!r}; raise it.",
         )
         require(isinstance(items, int) and items >= 2, f"items must be an integer from 2, not {items!r}; raise it.")
         self._config, self._score_bits, self._words, self._items = config, score_bits, words, items
@@ -129,25 +130,24 @@ class ScoreQueue(wiring.Component):
         layout = data.StructLayout({"score": self._score_bits, "key": entering.key.shape(), "first": 1, "last": 1})
         ring = Store(words, layout)
         m.submodules.ring = share(ring, "score_ring", platform)
-        # With a bit more than an address: so all and none are not the same.
-        write, complete, read = (Signal(range(2 * words), name=name) for name in ("write", "complete", "read"))
+        write, complete, read = (place_in_ring(words, name) for name in ("write", "complete", "read"))
         shown, reads = Signal(), Signal()
         m.d.comb += [
             ring.write.eq(self.i.valid),
-            ring.write_at.eq(write[:-1]),
+            ring.write_at.eq(write.index),
             ring.word.score.eq(score),
             *(ring.word[name].eq(entering[name]) for name in ("key", "first", "last")),
-            reads.eq((complete != read) & (~shown | (self.o.valid & self.o.ready))),
+            reads.eq((complete.as_value() != read.as_value()) & (~shown | (self.o.valid & self.o.ready))),
             ring.read.eq(reads),
-            ring.read_at.eq(read[:-1]),
+            ring.read_at.eq(read.index),
             *(self.o.payload[name].eq(ring.stored[name]) for name, _ in layout),
             self.o.valid.eq(shown & known),
         ]
         m.d.sync += shown.eq(reads | (shown & ~(self.o.valid & self.o.ready)))
         with m.If(self.i.valid):
-            m.d.sync += write.eq(write + 1)
+            m.d.sync += write.eq(next_place(write, words))
             with m.If(entering.last):
-                m.d.sync += complete.eq(write + 1)
+                m.d.sync += complete.eq(next_place(write, words))
         with m.If(reads):
-            m.d.sync += read.eq(read + 1)
+            m.d.sync += read.eq(next_place(read, words))
         return reads

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from amaranth.hdl import Elaboratable, Module, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
@@ -113,8 +113,9 @@ class ScoreLine:
             item, key = self._item, self._keys.pop()
             assert item is not None
             self._flight.append((now + self._flow.flight, {
-                "score": int(self._heads[item.head].scores[item.row, key]) % (1 << SCORE_BITS), "head": item.head, "row": item.row,
-                "key": key, "first": len(self._keys) == item.count - 1, "last": not self._keys,
+                "score": int(self._heads[item.head].scores[item.row, key]) % (1 << SCORE_BITS),
+                "head": item.head, "row": item.row, "key": key,
+                "first": len(self._keys) == item.count - 1, "last": not self._keys,
             }))  # fmt: skip
         if not self._keys and self.next is not None and opens:
             self._item, self.next = self.next, None
@@ -137,70 +138,81 @@ class Seen:
     ended: bool = False
 
 
+Job = tuple[list[Head], Flow]
+
+
 def through(
+    values: wiring.Component, config: ItemsConfig, arrays: PeArraysConfig, jobs: list[Job], *, slow: float = 1.0
+) -> list[Seen]:
+    """The items of each job, one job behind the other, no reset in between. Each item goes to the first line that has
+    room, or to any, if some come late. slow: times the cycles that are enough, mostly."""
+    array = PeArray(arrays, tag_bits=name_bits(config))
+    seen = []
+
+    async def bench(context: Any) -> None:
+        for number, (heads, flow) in enumerate(jobs):
+            await _set_up(context, values, config, heads)
+            seen.append(await _run(context, values, array, config, arrays, heads, flow, random.Random(number), slow))
+
+    simulate.run(Joined(values, array, config.lines), bench)
+    return seen
+
+
+async def _run(
+    context: Any,
     values: wiring.Component,
+    array: PeArray,
     config: ItemsConfig,
     arrays: PeArraysConfig,
     heads: list[Head],
     flow: Flow,
-    *,
-    seed: int = 0,
-    limit: int | None = None,
+    rng: random.Random,
+    slow: float,
 ) -> Seen:
-    """All items, each by the first line that has room, or by any, if some come late."""
-    rng, lines = random.Random(seed), range(config.lines)
-    array = PeArray(arrays, tag_bits=name_bits(config))
-    queue = deque(items(heads, config))
-    total = len(queue) * arrays.groups
-    keys = sum(item.count for item in queue)
+    queue, lines = deque(items(heads, config)), range(config.lines)
+    total, keys = len(queue) * arrays.groups, sum(item.count for item in queue)
     busiest = max(flow.gap, flow.late, flow.rest)
-    limit = limit or int((3 * keys + (arrays.groups + 20) * len(queue) + 300) / (1 - busiest))
+    limit = int(slow * (2 * keys + (arrays.groups + 16) * len(queue) + 300) / (1 - busiest))
     brought = [ScoreLine(rng, flow, heads) for _ in lines]
     sinks = [simulate.Sink(getattr(array, f"context{n}")) for n in lines]
     seen = Seen(*([[] for _ in lines] for _ in range(3)), [sink.seen for sink in sinks], [[] for _ in lines])
-    score_bits = score_layout(config, SCORE_BITS)
-
-    async def bench(context: Any) -> None:
-        await _set_up(context, values, config, heads)
-        context.set(values.enable, 1)
-        for now in range(limit):
-            given = 0
-            for n, line in enumerate(brought):
-                if line.next is None and queue and rng.random() >= flow.late:
-                    line.next = queue.popleft()
-                    given |= 1 << n
-                    seen.given[n].append(line.next)
-                    context.set(values.count[n], line.next.count)
-                score, port = line.score(now), values.scores[n]
-                context.set(port.valid, score is not None)
-                shown = rng.getrandbits(score_bits.size) if score is None else pack(score_bits, **score)
-                context.set(Value.cast(port.payload), shown)
-                context.set(sinks[n]._ready, rng.random() >= flow.rest)
-            context.set(values.given, given)
-            opens = context.get(values.opens)
-            for n, line in enumerate(brought):
-                fresh = given >> n & 1
-                held, line.next = line.next, None if fresh else line.next
-                line.step(now, bool(opens >> n & 1))
-                line.next = held if fresh else line.next
-            _watch(context, values, seen, now)
-            for sink in sinks:
-                sink.sample(context)
-            seen.cycles = now
-            await context.tick()
-            if not queue and sum(len(sink.seen) for sink in sinks) >= total:
-                break
-        context.set(values.given, 0)
-        for n in lines:
-            context.set(values.scores[n].valid, 0)
-        for _ in range(4):
-            for sink in sinks:
-                sink.sample(context)
-            await context.tick()
-        seen.ended = not context.get(values.busy) and not any(line.next for line in brought)
-
-    simulate.run(Joined(values, array, config.lines), bench)
+    context.set(values.enable, 1)
+    for now in range(limit):
+        given = [n for n in lines if brought[n].next is None and queue and rng.random() >= flow.late]
+        given = given[: len(queue)]
+        context.set(values.given, sum(1 << n for n in given))
+        for n, line in enumerate(brought):
+            _bring(context, values.scores[n], line.score(now), score_layout(config, SCORE_BITS), rng)
+            context.set(getattr(array, f"context{n}").ready, rng.random() >= flow.rest)
+        opens = context.get(values.opens)
+        for n, line in enumerate(brought):
+            line.step(now, bool(opens >> n & 1))
+        for n in given:
+            brought[n].next = queue.popleft()
+            seen.given[n].append(brought[n].next)
+            context.set(values.count[n], brought[n].next.count)
+        _watch(context, values, seen, now)
+        for sink in sinks:
+            sink.sample(context)
+        seen.cycles = now
+        await context.tick()
+        if not queue and sum(len(sink.seen) for sink in sinks) >= total:
+            break
+    # Anything more would be too much.
+    for _ in range(4):
+        for sink in sinks:
+            sink.sample(context)
+        await context.tick()
+    seen.ended = not context.get(values.busy) and not any(line.next for line in brought)
     return seen
+
+
+def _bring(
+    context: Any, port: Any, score: dict[str, int] | None, layout: data.StructLayout, rng: random.Random
+) -> None:
+    """A score, or noise that is none."""
+    context.set(port.valid, score is not None)
+    context.set(Value.cast(port.payload), rng.getrandbits(layout.size) if score is None else pack(layout, **score))
 
 
 async def _set_up(context: Any, values: wiring.Component, config: ItemsConfig, heads: list[Head]) -> None:
