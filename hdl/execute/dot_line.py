@@ -26,7 +26,7 @@ PRODUCT_WORDS = (*WORDS[:DIGITS], *WORDS[DIGITS + 1 :])
 PRODUCT_BIAS = sum(1 << (word.end - 1) for word in WORDS[:DIGITS])
 """A product's words are so much more than it, as the top bits of the signed ones are inverted."""
 
-FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 6, 7
+FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 7, 7
 """Levels of adders that fit a nanosecond in 45 nm: behind the partial products, and alone."""
 
 
@@ -37,9 +37,9 @@ def untimed(payload: ShapeLike) -> wiring.Signature:
 
 def beat_layout(config: PeArraysConfig, tag_bits: int) -> data.StructLayout:
     """Rows `a` and `b`, whose dot product joins the sum; `first` and `last` of an item; `tag`, taken with its last
-    beat."""
+    beat; `hold`: not this `a`, but that of the beat before once more."""
     row = row_layout(config.lanes)
-    return data.StructLayout({"a": row, "b": row, "first": 1, "last": 1, "tag": tag_bits})
+    return data.StructLayout({"a": row, "b": row, "first": 1, "last": 1, "tag": tag_bits, "hold": 1})
 
 
 def sum_layout(config: PeArraysConfig, tag_bits: int) -> data.StructLayout:
@@ -50,20 +50,23 @@ def sum_layout(config: PeArraysConfig, tag_bits: int) -> data.StructLayout:
 class DotProduct(wiring.Component):
     """A lane: operands in registers, and the words of their product.
 
-    Members: `a`, `b`: In, signed(8), enter their registers with `enter`: In, 1. `o`: Out, `PRODUCT_WORDS`: a·b +
-    `PRODUCT_BIAS`, a cycle later.
+    Members: `a`, `b`: In, signed(8); `enter_a`, `enter_b`: In, 1: each enters its register. `o`: Out, `PRODUCT_WORDS`:
+    a·b + `PRODUCT_BIAS`, a cycle later.
     """
 
     def __init__(self):
         operand = signed(OPERAND_BITS)
-        super().__init__({"a": In(operand), "b": In(operand), "enter": In(1), "o": Out(words_layout(PRODUCT_WORDS))})
+        enter = {"enter_a": In(1), "enter_b": In(1)}
+        super().__init__({"a": In(operand), "b": In(operand), **enter, "o": Out(words_layout(PRODUCT_WORDS))})
 
     def elaborate(self, platform):
         m = Module()
-        digits, shown = Signal(4 * DIGITS - DIGITS, reset_less=True), Signal(DIGITS_LAYOUT)
+        digits, shown = Signal(3 * DIGITS, reset_less=True), Signal(DIGITS_LAYOUT)
         b = Signal(self.b.shape(), reset_less=True)
-        with m.If(self.enter):
-            m.d.sync += [digits.eq(recode(Cat(self.a, self.a[-1]))), b.eq(self.b)]
+        with m.If(self.enter_a):
+            m.d.sync += digits.eq(recode(Cat(self.a, self.a[-1])))
+        with m.If(self.enter_b):
+            m.d.sync += b.eq(self.b)
         m.d.comb += shown.as_value().eq(digits)
         words = partials(b, shown)
         m.d.comb += self.o.eq(Cat(words[:DIGITS], words[DIGITS + 1 :]))
@@ -115,7 +118,12 @@ class DotLine(wiring.Component):
         for number in range(self._config.lanes):
             product = DotProduct()
             m.submodules[f"product{number}"] = share(product, "dot_product", platform)
-            m.d.comb += [product.a.eq(beat.a[number]), product.b.eq(beat.b[number]), product.enter.eq(self.i.valid)]
+            m.d.comb += [
+                product.a.eq(beat.a[number]),
+                product.b.eq(beat.b[number]),
+                product.enter_a.eq(self.i.valid & ~beat.hold),
+                product.enter_b.eq(self.i.valid),
+            ]
             words.append(product.o)
         enable, marks = self._control(m)
         m.d.comb += [tree.i.eq(Cat(words)), tree.enable.eq(Cat(enable[1:-1]))]

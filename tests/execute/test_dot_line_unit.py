@@ -39,20 +39,28 @@ def random_items(lanes: int, lengths: list[int], *, ends: bool = False) -> list[
         every = rng.integers(-128, 128, (length, lanes))
         return np.where(rng.random(every.shape) < (1 if ends else 0.1), rng.choice([-128, 0, 127], every.shape), every)
 
-    return [Item(rows(length), rows(length), number % 8) for number, length in enumerate(lengths)]
+    def held(length: int) -> np.ndarray:
+        """Some rows several times, one behind the other."""
+        return rows(length)[np.sort(rng.integers(length, size=length))]
+
+    return [Item(held(length), rows(length), number % 8) for number, length in enumerate(lengths)]
 
 
 def beats(items: list[Item], tag_bits: int) -> list[int]:
-    """Payloads of a line's `i`. Tags of other beats than the last are noise."""
+    """Payloads of a line's `i`. Tags of other beats than the last are noise, and so is `a` where it is held."""
     rng = np.random.default_rng(len(items))
-    payloads = []
+    payloads, before = [], None
     for item in items:
         count, lanes = item.a.shape
+        holds = [n > 0 and np.array_equal(item.a[n], item.a[n - 1]) for n in range(count)]
+        holds[0] = before is not None and np.array_equal(item.a[0], before)
+        shown = np.where(np.array(holds)[:, None], rng.integers(-128, 128, item.a.shape), item.a)
+        before = item.a[-1]
         first, last = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
         first[0] = last[-1] = 1
         tags = np.where(last, item.tag, rng.integers(1 << tag_bits, size=count))
-        columns = [*item.a.T.tolist(), *item.b.T.tolist(), first.tolist(), last.tolist(), tags.tolist()]
-        payloads += simulate.patterns(columns, [8] * (2 * lanes) + [1, 1, tag_bits])
+        columns = [*shown.T.tolist(), *item.b.T.tolist(), first.tolist(), last.tolist(), tags.tolist(), holds]
+        payloads += simulate.patterns(columns, [8] * (2 * lanes) + [1, 1, tag_bits, 1])
     return payloads
 
 
@@ -65,7 +73,7 @@ def check_line(config: PeArraysConfig, items: list[Item], *, idle: float = 0, **
 
     async def bench(context):
         queue, payload = beats(items, TAG_BITS)[::-1], Value.cast(dut.i.payload)
-        last_at = len(payload) - TAG_BITS - 1
+        last_at = len(payload) - TAG_BITS - 2
         cycle = ends = 0
         while queue or cycle < ends + latency + 2:
             offered = bool(queue) and rng.random() >= idle
@@ -91,7 +99,7 @@ def check_line(config: PeArraysConfig, items: list[Item], *, idle: float = 0, **
 def test_ports() -> None:
     dut = DotLine(pe_arrays("minilm"), tag_bits=5)
     found = {name: shape.width for name, shape in simulate.ports(dut).items()}
-    assert found == {"i__payload": 512 + 2 + 5, "i__valid": 1, "o__payload": 26 + 5, "o__valid": 1}
+    assert found == {"i__payload": 512 + 2 + 5 + 1, "i__valid": 1, "o__payload": 26 + 5, "o__valid": 1}
     assert dut.latency == 4
 
 
@@ -110,7 +118,8 @@ def test_products_of_every_digit() -> None:
     total = sum(dut.o[str(i)] << word.column for i, word in enumerate(PRODUCT_WORDS))
 
     async def bench(context):
-        context.set(dut.enter, 1)
+        context.set(dut.enter_a, 1)
+        context.set(dut.enter_b, 1)
         for x, y in zip(a.tolist(), b.tolist(), strict=True):
             context.set(dut.a, x)
             context.set(dut.b, y)
@@ -171,8 +180,9 @@ def test_the_longest_sums_of_ends(a: int, b: int) -> None:
         {"o__valid": lambda valid: Const(1)},
         {"o__payload": lambda payload: payload ^ 1},
         {"o__payload": lambda payload: payload ^ (1 << 22)},
+        {"i__payload": lambda payload: payload & ~(1 << 69)},
     ],
-    ids=["beats invented", "a bit of a row", "never first", "sums invented", "one off", "another's"],
+    ids=["beats invented", "a bit of a row", "never first", "sums invented", "one off", "another's", "never held"],
 )
 def test_a_fault_is_caught(fault) -> None:
     config = small()
