@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Value
+from amaranth.hdl import Const, Value
 
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
@@ -160,3 +160,48 @@ def test_scores_are_golden(density: float, rests: dict[str, Any]) -> None:
 def test_other_shapes(shape: dict[str, Any], stores: Any) -> None:
     config = ItemsConfig(**{**vars(SMALL), **shape})
     run(config, sparse(config, 0.3), stores=config.lines if stores == "lines" else stores)
+
+
+# Throughput
+
+
+def of_length(config: ItemsConfig, keys: int) -> list[Item]:
+    """Rows of so many keys, each row's others."""
+    rng = np.random.default_rng(keys)
+    mask = np.zeros((config.heads, config.tokens, config.tokens), dtype=bool)
+    for row in mask.reshape(-1, config.tokens):
+        row[rng.choice(config.tokens, keys, replace=False)] = True
+    return items_of(mask, config)
+
+
+@pytest.mark.parametrize("keys", [4, 7, 12])
+def test_items_as_long_as_there_are_lines_wait_for_no_row_of_q(keys: int) -> None:
+    """No longer than it takes the rows of K alone, and to begin."""
+    items = of_length(SMALL, keys)
+    assert run(SMALL, items).cycles <= Model(SMALL).run(items).cycles + SMALL.lines + 3
+
+
+def test_shorter_items_take_as_long_as_their_rows_of_q() -> None:
+    items = of_length(SMALL, 2)
+    assert 0.9 * len(items) <= run(SMALL, items).cycles <= len(items) + SMALL.latency
+    assert run(SMALL, items, stores=2).cycles < 0.7 * len(items)
+
+
+# Planted faults
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"queries__payload": lambda row: row ^ 1},
+        {"queries__payload": lambda row: row & ~(1 << 33)},
+        {"write__payload": lambda row: row ^ (1 << 31)},
+        {"o__1__payload": lambda score: score ^ (1 << 17)},
+        {"o__2__valid": lambda valid: Const(0)},
+        {"i__payload": lambda item: item ^ 2},
+    ],
+    ids=["a bit of Q", "row of Q", "a sign of K", "a sign", "line lost", "row"],
+)
+def test_a_fault_is_caught(fault) -> None:
+    with pytest.raises((AssertionError, KeyError)):
+        run(SMALL, sparse(SMALL, 0.3), faults=fault)
