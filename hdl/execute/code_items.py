@@ -14,10 +14,10 @@ from config.errors import require
 from config.execute import PROBABILITY_BITS
 from config.items import ItemsConfig
 from hdl.cover import corner
+from hdl.execute.dot_line import untimed
 from hdl.execute.gather_lines import tag_layout
 from hdl.execute.items import item_layout
 from hdl.execute.line_powers import code_layout
-from hdl.execute.score_queue import untimed
 from hdl.shared import share
 from hdl.store import Store
 

@@ -16,9 +16,11 @@ from config.items import ItemsConfig
 from config.requantise import SHIFT_BITS
 from hdl.arith.divide import Divider
 from hdl.cover import corner
+from hdl.execute.dot_line import untimed
 from hdl.execute.layouts import MULTIPLIER, ROW
 from hdl.execute.power import Power, common_settings
-from hdl.execute.score_queue import ranked_layout, untimed
+from hdl.execute.score_queue import ranked_layout
+from hdl.execute.scores import score_bits
 from hdl.execute.total import RowTotal
 from hdl.shared import share
 from hdl.store import Store
@@ -51,13 +53,13 @@ class LinePowers(wiring.Component):
 
     Parameters
     ----------
-    config: `ItemsConfig`. score_bits: of a score. cycles: between two divisions, a divisor of 16. scales: that wait.
+    config: `ItemsConfig`. cycles: between two divisions, a divisor of 16. scales: that wait.
 
     Members
     -------
     settings: In, `untimed(settings_layout)`: a head's exponent, shift 1 to 40, and context's multiplier; before its
     items come.
-    i: In, stream of `ranked_layout(config, score_bits)`. opens: In, 1: an item may begin. begins: Out, 1: one does.
+    i: In, stream of `ranked_layout(config)`. opens: In, 1: an item may begin. begins: Out, 1: one does.
     o: Out, `untimed(code_layout(config))`, in the order of `i`.
     scale: Out, stream of `MULTIPLIER`, one for each item, in their order. scaled: Out, 1: one more will be there within
     two cycles, if those before it are taken.
@@ -66,14 +68,14 @@ class LinePowers(wiring.Component):
     scores wait while there are `scales` of them, and no valid depends on a ready.
     """
 
-    def __init__(self, config: ItemsConfig, *, score_bits: int, cycles: int, scales: int):
+    def __init__(self, config: ItemsConfig, *, cycles: int, scales: int):
         self._config, self._scales = config, scales
-        self._power, self._total = Power(score_bits), RowTotal(1, config.chunk)
+        self._power, self._total = Power(score_bits(config.lanes)), RowTotal(1, config.chunk)
         self._divider = Divider(bits=DIVISOR_BITS, cycles=cycles, tag_bits=SHIFT_BITS)
         super().__init__(
             {
                 "settings": In(untimed(settings_layout(config))),
-                "i": In(stream.Signature(ranked_layout(config, score_bits))),
+                "i": In(stream.Signature(ranked_layout(config))),
                 "opens": In(1),
                 "begins": Out(1),
                 "o": Out(untimed(code_layout(config))),

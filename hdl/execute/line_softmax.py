@@ -13,11 +13,13 @@ from config.execute import DIVISOR_BITS, PROBABILITY_BITS
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from hdl.execute.code_items import CodeItems
+from hdl.execute.dot_line import untimed
 from hdl.execute.gather_lines import tag_layout
 from hdl.execute.items import item_layout
 from hdl.execute.layouts import MULTIPLIER
 from hdl.execute.line_powers import LinePowers, settings_layout
-from hdl.execute.score_queue import ScoreQueue, score_layout, untimed
+from hdl.execute.score_queue import ScoreQueue
+from hdl.execute.scores import score_layout
 from hdl.execute.sums_ahead import SumsAhead
 from hdl.shared import share
 
@@ -30,7 +32,7 @@ class LineSoftmax(wiring.Component):
 
     Parameters
     ----------
-    config: `ItemsConfig` of one chunk. arrays: of the array that multiplies with V. score_bits: of a score.
+    config: `ItemsConfig` of one chunk. arrays: of the array that multiplies with V.
     words: scores that wait; by default, as many as keep up with rows of all keys. entries: items whose codes wait, from
     their first code until their last row, a power of two.
     Raises `Refusal` as its parts do.
@@ -52,7 +54,6 @@ class LineSoftmax(wiring.Component):
         config: ItemsConfig,
         arrays: PeArraysConfig,
         *,
-        score_bits: int,
         words: int | None = None,
         entries: int = 4,
     ):
@@ -61,14 +62,14 @@ class LineSoftmax(wiring.Component):
         scales = 2 * entries
         # As few subtractors as keep up with the contexts' reader.
         cycles = max(n for n in range(1, min(DIVISOR_BITS, arrays.groups + 2) + 1) if DIVISOR_BITS % n == 0)
-        self._queue = ScoreQueue(config, score_bits=score_bits, words=words, items=scales)
-        self._powers = LinePowers(config, score_bits=score_bits, cycles=cycles, scales=scales)
+        self._queue = ScoreQueue(config, words=words, items=scales)
+        self._powers = LinePowers(config, cycles=cycles, scales=scales)
         self._codes = CodeItems(config, entries=entries)
         self._ahead, self._entries = SumsAhead(arrays, scales=scales), entries
         super().__init__(
             {
                 "settings": In(untimed(settings_layout(config))),
-                "scores": In(untimed(score_layout(config, score_bits))),
+                "scores": In(untimed(score_layout(config))),
                 "given": In(1),
                 "count": In(range(config.chunk + 1)),
                 "accepts": Out(1),

@@ -6,7 +6,7 @@ i ─┬─► ring of scores ────────────────�
 given, count ─► words and places that are promised ─► opens
 """
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -15,34 +15,17 @@ from config.errors import require
 from config.items import ItemsConfig
 from hdl.arith.larger import Larger
 from hdl.cover import corner
+from hdl.execute.dot_line import untimed
+from hdl.execute.scores import score_bits, score_layout
 from hdl.execute.waiting import next_place, place_in_ring
 from hdl.shared import share
 from hdl.store import Store
 
 
-def untimed(payload: ShapeLike) -> wiring.Signature:
-    """A stream that is taken in every cycle: `valid` and `payload`, and nothing that could make it wait."""
-    return wiring.Signature({"valid": Out(1), "payload": Out(payload)})
-
-
-def score_layout(config: ItemsConfig, score_bits: int) -> data.StructLayout:
-    """A signed score of `key`, of an item of `head` and `row`; `first`, `last` of its item."""
-    return data.StructLayout(
-        {
-            "score": signed(score_bits),
-            "head": range(config.heads),
-            "row": range(config.tokens),
-            "key": range(config.tokens),
-            "first": 1,
-            "last": 1,
-        }
-    )
-
-
-def ranked_layout(config: ItemsConfig, score_bits: int) -> data.StructLayout:
-    """`score_layout` with the item's `largest` score. Both are unsigned here: 2^(score_bits-1) more than they were."""
-    fields = {name: field.shape for name, field in score_layout(config, score_bits)}
-    return data.StructLayout(fields | {"score": score_bits, "largest": score_bits})
+def ranked_layout(config: ItemsConfig) -> data.StructLayout:
+    """`score_layout` with the item's `largest` score. Both are unsigned here, more by what makes the least one 0."""
+    bits = score_bits(config.lanes)
+    return data.StructLayout({**score_layout(config).members, "score": bits, "largest": bits})
 
 
 class ScoreQueue(wiring.Component):
@@ -50,7 +33,7 @@ class ScoreQueue(wiring.Component):
 
     Parameters
     ----------
-    config: `ItemsConfig` of one chunk. score_bits: of a score.
+    config: `ItemsConfig` of one chunk.
     words: scores that are held, from `chunk`. items: that are held, from 2.
     Raises `Refusal` for anything else.
 
@@ -61,25 +44,26 @@ class ScoreQueue(wiring.Component):
     opens: Out, 1, registered: there is room for the scores of all items that were given; for `Gather`. 0 in the cycle
     behind `given`.
     i: In, `untimed(score_layout)`: of the items in their order, those of one item in any order.
-    o: Out, stream of `ranked_layout(config, score_bits)`: the same in the same order, an item's first one at least
+    o: Out, stream of `ranked_layout(config)`: the same in the same order, an item's first one at least
     4 cycles behind its last one at `i`. A score a cycle; `o.valid` does not depend on `o.ready`.
     """
 
-    def __init__(self, config: ItemsConfig, *, score_bits: int, words: int, items: int):
+    def __init__(self, config: ItemsConfig, *, words: int, items: int):
         require(config.chunks == 1, f"chunk must be tokens = {config.tokens}, not {config.chunk}; set it to that.")
         require(
             isinstance(words, int) and words >= config.chunk,
             f"words must be an integer from chunk = {config.chunk}, not {words!r}; raise it.",
         )
         require(isinstance(items, int) and items >= 2, f"items must be an integer from 2, not {items!r}; raise it.")
-        self._config, self._score_bits, self._words, self._items = config, score_bits, words, items
+        self._config, self._words, self._items = config, words, items
+        self._score_bits = score_bits(config.lanes)
         super().__init__(
             {
                 "given": In(1),
                 "count": In(range(config.chunk + 1)),
                 "opens": Out(1),
-                "i": In(untimed(score_layout(config, score_bits))),
-                "o": Out(stream.Signature(ranked_layout(config, score_bits))),
+                "i": In(untimed(score_layout(config))),
+                "o": Out(stream.Signature(ranked_layout(config))),
             }
         )
 

@@ -16,12 +16,13 @@ from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from hdl.cover import corner
 from hdl.execute.banks import write_layout
+from hdl.execute.dot_line import untimed
 from hdl.execute.gather_lines import GatherLines
 from hdl.execute.layouts import MULTIPLIER
 from hdl.execute.line import beat_layout
 from hdl.execute.line_powers import settings_layout
 from hdl.execute.line_softmax import LineSoftmax
-from hdl.execute.score_queue import score_layout, untimed
+from hdl.execute.scores import score_layout
 from hdl.shared import share
 
 
@@ -36,7 +37,7 @@ class Values(wiring.Component):
     Parameters
     ----------
     config: `ItemsConfig` of one chunk; its queues and allocation do not matter here. arrays: with as many lines and
-    lanes. score_bits, words, entries: as those of `LineSoftmax`.
+    lanes. words, entries: as those of `LineSoftmax`.
     Raises `Refusal` as that does, and for arrays of another shape, or for rows with fewer keys.
 
     Members
@@ -44,7 +45,7 @@ class Values(wiring.Component):
     settings: In, `untimed(settings_layout(config))`: of a head, before scores of its items come.
     given: In, lines: the line of scores gets an item with this cycle, `Gather`'s `given` and `advance`; count: In, for
     each line: its keys. opens: Out, lines: for that `Gather`.
-    scores: In, for each line `untimed(score_layout(config, score_bits))`: items in their order, an item's keys in any.
+    scores: In, for each line `untimed(score_layout(config))`: items in their order, an item's keys in any.
     write: In, stream of `write_layout(config)`, a row of V, always taken; as that of `GatherLines`.
     enable: In, 1: items may go to the PE array. busy: Out, 1: some have begun, and have beats to come within this cycle
     or later. Dense tiles may be given to the array while neither is.
@@ -59,7 +60,6 @@ class Values(wiring.Component):
         config: ItemsConfig,
         arrays: PeArraysConfig,
         *,
-        score_bits: int,
         words: int | None = None,
         entries: int = 4,
     ):
@@ -73,10 +73,7 @@ class Values(wiring.Component):
             f"keys of the array must be at least chunk = {config.chunk}, not {arrays.keys}; raise it.",
         )
         self._config, self._arrays = config, arrays
-        self._softmax = [
-            LineSoftmax(config, arrays, score_bits=score_bits, words=words, entries=entries)
-            for _ in range(config.lines)
-        ]
+        self._softmax = [LineSoftmax(config, arrays, words=words, entries=entries) for _ in range(config.lines)]
         each = {}
         for n in range(config.lines):
             each[f"item{n}"] = Out(stream.Signature(beat_layout(arrays, name_bits(config))))
@@ -87,7 +84,7 @@ class Values(wiring.Component):
                 "given": In(config.lines),
                 "count": In(range(config.chunk + 1)).array(config.lines),
                 "opens": Out(config.lines),
-                "scores": In(untimed(score_layout(config, score_bits))).array(config.lines),
+                "scores": In(untimed(score_layout(config))).array(config.lines),
                 "write": In(stream.Signature(write_layout(config))),
                 "enable": In(1),
                 "busy": Out(1),

@@ -3,11 +3,11 @@
 
 import random
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Elaboratable, Module, Value
+from amaranth.hdl import Elaboratable, Module, Shape, Value
 from amaranth.lib import data, wiring
 
 from config.items import ItemsConfig
@@ -18,14 +18,17 @@ from hdl.execute.banks import write_layout
 from hdl.execute.line import beat_layout
 from hdl.execute.line_powers import settings_layout
 from hdl.execute.pe_array import PeArray
-from hdl.execute.score_queue import score_layout
-from hdl.execute.values import name_bits
+from hdl.execute.scores import score_bits, score_layout
+from hdl.execute.values import Values, name_bits
 from tests.arith import simulate
 from tests.execute.gathering import as_number, unpacked
 from tests.execute.rows import scale_of
 from tests.speculate.plans import pack
 
-SCORE_BITS = 20
+CONFIG = ItemsConfig(
+    lines=2, lanes=4, banks=4, tokens=8, heads=2, chunk=8, record=4, sets=2, ports=1, queue=16, allocation="dynamic"
+)
+ARRAYS = PeArraysConfig(lines=2, lanes=4, rows=4, terms=64, keys=8, scalers=2)
 Pair = tuple[int, int]
 
 
@@ -113,7 +116,7 @@ class ScoreLine:
             item, key = self._item, self._keys.pop()
             assert item is not None
             self._flight.append((now + self._flow.flight, {
-                "score": int(self._heads[item.head].scores[item.row, key]) % (1 << SCORE_BITS),
+                "score": int(self._heads[item.head].scores[item.row, key]),
                 "head": item.head, "row": item.row, "key": key,
                 "first": len(self._keys) == item.count - 1, "last": not self._keys,
             }))  # fmt: skip
@@ -137,6 +140,13 @@ class Seen:
     cycles: int = 0
     ended: bool = False
 
+
+FLOWS = {
+    "at once": Flow(),
+    "gaps": Flow(gap=0.4, late=0.4),
+    "rests": Flow(rest=0.5),
+    "all": Flow(gap=0.3, late=0.5, rest=0.6, flight=3),
+}
 
 Job = tuple[list[Head], Flow]
 
@@ -182,7 +192,7 @@ async def _run(
         given = given[: len(queue)]
         context.set(values.given, sum(1 << n for n in given))
         for n, line in enumerate(brought):
-            _bring(context, values.scores[n], line.score(now), score_layout(config, SCORE_BITS), rng)
+            _bring(context, values.scores[n], line.score(now), score_layout(config), rng)
             context.set(getattr(array, f"context{n}").ready, rng.random() >= flow.rest)
         opens = context.get(values.opens)
         for n, line in enumerate(brought):
@@ -212,7 +222,11 @@ def _bring(
 ) -> None:
     """A score, or noise that is none."""
     context.set(port.valid, score is not None)
-    context.set(Value.cast(port.payload), rng.getrandbits(layout.size) if score is None else pack(layout, **score))
+    word = rng.getrandbits(layout.size)
+    if score is not None:
+        bits = Shape.cast(layout["score"].shape).width
+        word = pack(layout, **{**score, "score": score["score"] & ((1 << bits) - 1)})
+    context.set(Value.cast(port.payload), word)
 
 
 async def _set_up(context: Any, values: wiring.Component, config: ItemsConfig, heads: list[Head]) -> None:
@@ -268,3 +282,57 @@ def check(config: ItemsConfig, arrays: PeArraysConfig, heads: list[Head], seen: 
             assert found == row.context, (item, found, row.context)
         assert not beats
     assert seen.ended, "something is left over"
+
+
+def special(config: ItemsConfig) -> list[Head]:
+    """Rows with one key, full rows, equal scores, the largest and the smallest score, exponents of every kind."""
+    tokens, rng, top = config.tokens, np.random.default_rng(3), (1 << (score_bits(config.lanes) - 1)) - 1
+    usual = head(rng, config, 0.5)
+    alone, full = np.eye(tokens, dtype=bool), np.ones((tokens, tokens), dtype=bool)
+    ends = np.where(rng.random((tokens, tokens)) < 0.5, top, -top - 1)
+    equal = np.tile(rng.integers(-top - 1, top, (tokens, 1)), tokens)
+    low, high = np.full((tokens, tokens), -top - 1), np.full((tokens, tokens), top)
+    peak = low + (2 * top + 1) * np.eye(tokens, dtype=np.int64)
+    return [
+        replace(usual, kept=alone),
+        replace(usual, kept=full),
+        *(replace(usual, kept=full, scores=scores) for scores in (ends, equal, low, high, peak)),
+        *(replace(usual, kept=full, exponent=each) for each in ((1, 1), (65535, 1), (1, 40), (65535, 40), (0, 7))),
+        replace(usual, kept=full, scores=peak, exponent=(65535, 34)),
+        replace(usual, v=np.full_like(usual.v, -128), kept=full, scores=equal, context=(65535, 1)),
+        replace(usual, v=np.full_like(usual.v, 127), kept=full, scores=equal, context=(65535, 40)),
+        replace(usual, context=(0, 40)),
+    ]
+
+
+def unit(config: ItemsConfig = CONFIG, arrays: PeArraysConfig = ARRAYS, **others: int) -> Values:
+    return Values(config, arrays, **others)
+
+
+def head(rng: np.random.Generator, config: ItemsConfig, density: float) -> Head:
+    """Scores of any size; mostly, an exponent that tells them apart, and contexts within int8."""
+    tokens, size = config.tokens, score_bits(config.lanes) - 1
+    kept = rng.random((tokens, tokens)) < density
+    kept[~kept.any(axis=1), int(rng.integers(tokens))] = True
+    scores = rng.integers(-1 << size, 1 << size, (tokens, tokens))
+    mul = int(rng.integers(1, 1 << 16))
+    shift = int(np.clip(mul.bit_length() + size - rng.integers(6, 11), 1, 40))
+    v = rng.integers(-128, 128, (tokens, config.lanes))
+    return Head(scores, kept, v, (mul, shift), (int(rng.integers(1 << 14, 1 << 16)), int(rng.integers(20, 26))))
+
+
+def heads_of(config: ItemsConfig, density: float, seed: int = 0) -> list[Head]:
+    rng = np.random.default_rng(seed)
+    return [head(rng, config, density) for _ in range(config.heads)]
+
+
+def check_all(
+    config: ItemsConfig, arrays: PeArraysConfig, heads: list[list[Head]], dut=None, *, flows=FLOWS
+) -> list[Seen]:
+    """Each of the heads in each flow. No beat waits if contexts are always taken."""
+    jobs = [(each, flow) for each in heads for flow in flows.values()]
+    seen = through(dut or unit(config, arrays), config, arrays, jobs)
+    for (each, flow), found in zip(jobs, seen, strict=True):
+        check(config, arrays, each, found)
+        assert flow.rest or not found.waited
+    return seen
