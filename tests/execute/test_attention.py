@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention of whole plans in RTL simulation, from items to contexts: random ones, and real ones of MiniLM."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from config.items import ItemsConfig
+from config.pe_arrays import PeArraysConfig
+from config.presets import pe_arrays, speculation
+from sim import attention, minilm
+from sim.attention import Operands
+from tests.cycles.test_gather import CHOSEN, plan
+from tests.execute.gathering import plan_mask, shaped
+
+SMALL = shaped(lines=4, lanes=8, banks=8, tokens=32, chunk=32, heads=2, sets=2, ports=2)
+ARRAYS = PeArraysConfig(lines=4, lanes=8, terms=64, keys=32, scalers=2)
+
+
+def random_operands(config: ItemsConfig, density: float, *, steep: int = 0) -> Operands:
+    """With so steep exponents that `steep` bits more of a score are told apart than for a few codes of 0."""
+    rng = np.random.default_rng(config.tokens)
+    q, k, v = rng.integers(-128, 128, (3, config.heads, config.tokens, config.lanes))
+    exponent = np.stack([rng.integers(1 << 15, 1 << 16, config.heads), np.full(config.heads, 25 - steep)], axis=1)
+    context = np.stack([rng.integers(1 << 14, 1 << 16, config.heads), rng.integers(22, 26, config.heads)], axis=1)
+    return Operands(q, k, v, plan_mask(config, density), exponent, context)
+
+
+@pytest.mark.parametrize("taken", [1, 0.3])
+def test_random_plans(taken: float) -> None:
+    layers = [random_operands(SMALL, density, steep=steep) for density, steep in ((0.5, 0), (0.05, 3), (1.0, 6))]
+    for run in attention.run(SMALL, ARRAYS, layers, taken=taken):
+        scored, added = run.use(SMALL.lines)
+        print(f"{run.keys} keys in {run.cycles} cycles: {scored:.3f} scored, {added:.3f} added")
