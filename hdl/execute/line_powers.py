@@ -147,7 +147,7 @@ class LinePowers(wiring.Component):
     def _table(self, m: Module, platform) -> data.View:
         """Settings of the head whose item has begun: there in front of stage 1."""
         table, write = Store(self._config.heads, ROW), self.settings
-        m.submodules.table = share(table, "settings", platform)
+        m.submodules.settings = share(table, "settings", platform)
         m.d.comb += [
             table.write.eq(write.valid),
             table.write_at.eq(write.payload.head),
