@@ -55,8 +55,8 @@ class AttentionJob:
 
 @dataclass(frozen=True)
 class Run:
-    """keys: kept pairs. beats: of which those whose code is not 0. cycles: from the first in which an item might go to a
-    line to the last context."""
+    """keys: kept pairs. beats: those of them whose code is not 0. cycles: from the first in which an item might go to a
+    line until the last context."""
 
     keys: int
     beats: int
