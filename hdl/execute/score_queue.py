@@ -92,7 +92,7 @@ class ScoreQueue(wiring.Component):
     def _find_largest(self, m: Module, score: Value, platform) -> SyncFIFOBuffered:
         """The queue of what is known of an item as soon as all of its scores have come."""
         entering, larger = self.i.payload, Larger(self._score_bits)
-        m.submodules.larger = share(larger, "larger", platform)
+        m.submodules.larger = share(larger, "score_larger", platform)
         largest, ends = Signal(self._score_bits, reset_less=True), Signal()
         head, row = Signal.like(entering.head, reset_less=True), Signal.like(entering.row, reset_less=True)
         m.d.comb += [larger.a.eq(score), larger.b.eq(largest)]

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention of whole plans in RTL simulation, from items to contexts: random ones, and real ones of MiniLM."""
 
-
 import numpy as np
 import pytest
 
