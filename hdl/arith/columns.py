@@ -7,7 +7,7 @@ height   ▓▓▓        be done after as many levels as the tallest one needs;
          ▓
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
@@ -26,19 +26,21 @@ def heights(tallest: int) -> list[int]:
 
 
 class ColumnTree(wiring.Component):
-    """Sums words exactly to a pair of words. Combinational.
+    """Sums words exactly to a pair of words.
 
     Parameters
     ----------
     words: the words. bits: of each of the pair; the sum of a column's bits may come to lie above them only as bits of
     the last column, of which there must be no more than two. Raises `Refusal` if there are.
+    cuts: of so many levels, those behind which registers stand: none, and it is combinational.
 
     Where the lowest column has one or three bits, bit 0 of the second word is 0.
 
-    Members: `i`: In, `words_layout(words)`. `o`: Out, two words of `bits` bits, whose sum it is.
+    Members: `i`: In, `words_layout(words)`. `enable`: In, one bit per register stage, which keeps its content while its
+    bit is 0; absent without stages. `o`: Out, two words of `bits` bits, whose sum it is, `latency` cycles behind `i`.
     """
 
-    def __init__(self, *, words: Sequence[Word], bits: int):
+    def __init__(self, *, words: Sequence[Word], bits: int, cuts: Callable[[int], Sequence[int]] = lambda levels: ()):
         require(
             all(word.bits >= 1 and word.end <= bits for word in words),
             f"every word must have bits and end below column {bits}, the width of the pair; widen the pair.",
@@ -49,16 +51,27 @@ class ColumnTree(wiring.Component):
             for column in range(word.column, word.end):
                 counts[column] += 1
         self._levels = _plan(counts)
-        super().__init__({"i": In(words_layout(words)), "o": Out(data.ArrayLayout(bits, 2))})
+        self._cuts = tuple(cuts(len(self._levels)))
+        enable = {"enable": In(len(self._cuts))} if self._cuts else {}
+        super().__init__({"i": In(words_layout(words)), **enable, "o": Out(data.ArrayLayout(bits, 2))})
 
     @property
     def words(self) -> tuple[Word, ...]:
         return self._words
 
     @property
+    def bits(self) -> int:
+        return self._bits
+
+    @property
     def levels(self) -> int:
         """Adders one behind the other."""
         return len(self._levels)
+
+    @property
+    def latency(self) -> int:
+        """Register stages from `i` to `o`."""
+        return len(self._cuts)
 
     def elaborate(self, platform):
         m = Module()
@@ -68,9 +81,18 @@ class ColumnTree(wiring.Component):
                 columns[word.column + bit].append(self.i[str(i)][bit])
         for number, level in enumerate(self._levels):
             columns = _add(m, columns, level, f"level{number}")
+            if number + 1 in self._cuts:
+                columns = self._register(m, columns, self._cuts.index(number + 1))
         for row, o in enumerate(self.o):
             m.d.comb += o.eq(Cat(column[row] if row < len(column) else 0 for column in columns))
         return m
+
+    def _register(self, m: Module, columns: list[list[Value]], stage: int) -> list[list[Value]]:
+        held = Signal(sum(map(len, columns)), name=f"stage{stage}", reset_less=True)
+        with m.If(self.enable[stage]):
+            m.d.sync += held.eq(Cat(*columns))
+        bits = iter(held)
+        return [[next(bits) for _ in column] for column in columns]
 
 
 def _plan(counts: list[int]) -> list[list[tuple[int, int]]]:

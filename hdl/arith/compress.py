@@ -52,7 +52,11 @@ def cuts(count: int, first: int, later: int) -> tuple[int, ...]:
         first >= 0 and later >= 1,
         f"stages must hold first >= 0 and later >= 1 levels, not {first} and {later}; raise them.",
     )
-    total = levels(count)
+    return cuts_of(levels(count), first, later)
+
+
+def cuts_of(total: int, first: int, later: int) -> tuple[int, ...]:
+    """`cuts` of a tree of so many levels."""
     return (*range(first, total, later), total)
 
 

@@ -1,37 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gather: sparse items in, rows out of banks, a row a cycle for each line.
 
-i ─► dispatcher ─► lines' items
-                    │ open keys
-slot: free banks ─► line 0 ─┤reg├─► line 1 ─┤reg├─ … ─┤reg├─► banks ─► crossbar ─┤reg├─► o[0], o[1], …
-                    └─ pick ─┤reg├─ … as many as the slot needs ─ … ─┤reg├──────────┘
+i ─► dispatcher ─► lines' items ─► lines, banks ─► o[0], o[1], …
 """
 
-from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.items import ItemsConfig
-from hdl.cover import corner
-from hdl.execute.banks import Banks, bytes_layout, one_of, read_layout, write_layout
+from hdl.execute.banks import write_layout
 from hdl.execute.dispatch import Dispatcher
-from hdl.execute.gather_line import GatherLine, number_of, wave_layout
+from hdl.execute.gather_lines import GatherLines, row_layout
 from hdl.execute.items import item_layout
 from hdl.shared import share
-
-
-def row_layout(config: ItemsConfig) -> data.StructLayout:
-    """A row for a line: `b`, its bytes; of which key of which row of which head; `first`, `last` of its item."""
-    return data.StructLayout(
-        {
-            "b": bytes_layout(config),
-            "head": range(config.heads),
-            "row": range(config.tokens),
-            "key": range(config.tokens),
-            "first": 1,
-            "last": 1,
-        }
-    )
 
 
 class Gather(wiring.Component):
@@ -86,38 +68,16 @@ class Gather(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.d.comb += self.advance.eq(Cat(~o.valid | o.ready for o in self.o).all())
-        lines = [GatherLine(config) for _ in range(config.lines)]
-        for number, line in enumerate(lines):
-            m.submodules[f"line{number}"] = share(line, "line", platform)
+        lines = GatherLines(config)
+        m.submodules.lines = share(lines, "lines", platform)
+        m.d.comb += [self.advance.eq(lines.advance), self.room.eq(lines.room), lines.opens.eq(self.opens)]
+        wiring.connect(m, wiring.flipped(self.write), lines.write)
+        for mine, offered in zip(self.o, lines.o, strict=True):
+            wiring.connect(m, offered, wiring.flipped(mine))
         self._dispatch(m, lines, platform)
-        self._wave(m, lines)
-        self._read(m, lines, platform)
-        waits = Cat(o.valid & ~o.ready for o in self.o).any()
-        corner(m, platform, "line_rests", waits)
-        corner(m, platform, "bank_reserved", self.advance & Cat(line.waits for line in lines).any())
         return m
 
-    def _read(self, m: Module, lines: list[GatherLine], platform) -> None:
-        """Reads what a slot says when it has passed all lines, and offers the rows."""
-        config, slot = self._config, lines[-1].o
-        banks = Banks(config)
-        m.submodules.banks = share(banks, "banks", platform)
-        # The last line's order of banks.
-        start = (config.lines - 1) * config.stride
-        m.d.comb += [
-            banks.write.payload.eq(self.write.payload),
-            banks.write.valid.eq(self.write.valid),
-            self.write.ready.eq(banks.write.ready),
-            banks.read.eq(slot.busy.rotate_left(start) & self.advance.replicate(config.banks)),
-            *(banks.read_at[(n + start) % config.banks].eq(read) for n, read in enumerate(slot.reads)),
-        ]
-        for number, line in enumerate(lines):
-            tag, select = self._align(m, number, line)
-            m.d.comb += banks.select[number].eq(select)
-            self._offer(m, number, tag, banks.rows[number])
-
-    def _dispatch(self, m: Module, lines: list[GatherLine], platform) -> None:
+    def _dispatch(self, m: Module, lines: GatherLines, platform) -> None:
         config = self._config
         dispatcher = Dispatcher(config)
         m.submodules.dispatch = share(dispatcher, "dispatch", platform)
@@ -126,99 +86,14 @@ class Gather(wiring.Component):
             m.d.comb += dispatcher.look.eq(look)
             with m.If(self.advance):
                 m.d.sync += look.eq(look.rotate_left(1))
+        wiring.connect(m, wiring.flipped(self.i), dispatcher.i)
         m.d.comb += [
-            dispatcher.i.payload.eq(self.i.payload),
-            dispatcher.i.valid.eq(self.i.valid),
-            self.i.ready.eq(dispatcher.i.ready),
             dispatcher.enable.eq(self.enable),
             dispatcher.advance.eq(self.advance),
-            dispatcher.room.eq(Cat(line.room for line in lines)),
-            dispatcher.idle.eq(Cat(line.idle for line in lines)),
+            dispatcher.room.eq(lines.room),
+            dispatcher.idle.eq(lines.idle),
             self.given.eq(dispatcher.give),
-            self.room.eq(dispatcher.room),
+            lines.give.eq(dispatcher.give),
+            *(mine.eq(item) for mine, item in zip(self.items, dispatcher.items, strict=True)),
+            *(item.eq(dispatcher.items[number // config.group]) for number, item in enumerate(lines.items)),
         ]
-        for number, item in enumerate(dispatcher.items):
-            m.d.comb += self.items[number].eq(item)
-        for number, line in enumerate(lines):
-            m.d.comb += [
-                line.advance.eq(self.advance),
-                line.opens.eq(self.opens[number]),
-                line.give.eq(dispatcher.give[number]),
-                line.item.eq(dispatcher.items[number // config.group]),
-            ]
-            self._turn_keys(m, number, line)
-
-    def _turn_keys(self, m: Module, number: int, line: GatherLine) -> None:
-        """Keys in the line's own order of banks."""
-        config, start = self._config, number * self._config.stride
-        keys = self.items[number // config.group].keys
-        for place in range(config.places):
-            part = keys[place * config.banks : (place + 1) * config.banks]
-            m.d.comb += line.item.keys[place * config.banks : (place + 1) * config.banks].eq(part.rotate_right(start))
-
-    def _wave(self, m: Module, lines: list[GatherLine]) -> None:
-        """A slot begins in each cycle and passes the lines one after the other."""
-        config, stride = self._config, self._config.stride
-        # The bank that line 0 may count on in the slot that passes it.
-        turn = Signal(config.banks, init=1)
-        entering = Signal(wave_layout(config), init={"free": (1 << config.banks) - 1})
-        reserved = [line.waits.replicate(config.banks) & turn.rotate_left(number * stride + 1)
-                    for number, line in enumerate(lines)]  # fmt: skip
-        kept = Signal(config.banks)
-        m.d.comb += kept.eq(Cat(Cat(each[bank] for each in reserved).any() for bank in range(config.banks)))
-        with m.If(self.advance):
-            m.d.sync += [turn.eq(turn.rotate_left(1)), entering.free.eq(~kept)]
-        before = entering
-        for number, line in enumerate(lines):
-            # From here on in the line's own order: the slot is `number` behind.
-            m.d.comb += line.own.eq(turn.rotate_right(number))
-            step = 0 if number == 0 else stride
-            for name in ("free", "busy"):
-                m.d.comb += line.i[name].eq(before[name].rotate_right(step))
-            for bank in range(config.banks):
-                m.d.comb += line.i.reads[bank].eq(before.reads[(bank + step) % config.banks])
-            before = line.o
-
-    def _align(self, m: Module, number: int, line: GatherLine) -> tuple[data.View, Value]:
-        """The line's pick, when the rows of its slot are there: the tag, and the bank, one bit set."""
-        config, low = self._config, self._config.banks.bit_length() - 1
-        pick, start = line.pick, number * config.stride
-        bank = pick.bank.rotate_left(start)
-        read = data.View(read_layout(config), one_of(pick.bank, [each.as_value() for each in line.o.reads]))
-        tag = Signal(_tag_layout(config), name=f"tag{number}")
-        m.d.comb += [tag[name].eq(pick[name]) for name in ("valid", "head", "row", "first", "last")]
-        m.d.comb += tag.key.eq(Cat(number_of(bank), read.place, read.chunk))
-        # Registers from the pick's own until the banks show the rows.
-        for stage in range(config.lines - number):
-            later = Signal(_tag_layout(config), name=f"tag{number}_{stage}", reset_less=True)
-            valid = Signal(name=f"valid{number}_{stage}")
-            select = bank if stage == 0 else Cat(tag.key[:low] == n for n in range(config.banks))
-            with m.If(self.advance):
-                m.d.sync += valid.eq(tag.valid)
-                with m.If(tag.valid):
-                    m.d.sync += later.eq(tag)
-            tag = Signal(_tag_layout(config), name=f"tag{number}_{stage}_valid")
-            m.d.comb += [tag.eq(later), tag.valid.eq(valid)]
-        selected = Signal(config.banks, name=f"select{number}", reset_less=True)
-        with m.If(self.advance):
-            m.d.sync += selected.eq(select)
-        return tag, selected
-
-    def _offer(self, m: Module, number: int, tag: data.View, row: Value) -> None:
-        """The row and its tag, which stand until they are taken."""
-        o = self.o[number]
-        shown = Signal(row_layout(self._config), name=f"row{number}", reset_less=True)
-        m.d.comb += o.payload.eq(shown)
-        with m.If(self.advance):
-            m.d.sync += o.valid.eq(tag.valid)
-            with m.If(tag.valid):
-                m.d.sync += shown.b.eq(row)
-                m.d.sync += [shown[name].eq(tag[name]) for name in ("head", "row", "key", "first", "last")]
-        with m.Elif(o.ready):
-            m.d.sync += o.valid.eq(0)
-
-
-def _tag_layout(config: ItemsConfig) -> data.StructLayout:
-    """`row_layout` without the bytes, and whether there is one."""
-    fields = {name: field.shape for name, field in row_layout(config) if name != "b"}
-    return data.StructLayout(fields | {"valid": 1})

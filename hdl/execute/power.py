@@ -10,7 +10,7 @@
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.execute import ENTRY_BITS, FRACTION_BITS, POWER_BITS, PROBABILITY_BITS
@@ -31,6 +31,26 @@ TABLE = [round(2 ** (ENTRY_BITS - n / (1 << FRACTION_BITS))) for n in range(1 <<
 def rounding(shift: Value) -> Value:
     """2^(shift-1), for shifts from 1."""
     return Cat(shift == k + 1 for k in range(MAX_SHIFT))
+
+
+def common_settings(m: Module, power: "Power", enable: list[Value], exponent: data.View) -> dict[str, Value]:
+    """What all powers of a beat are given beside their scores, of `exponent`, a `MULTIPLIER` in front of stage 1:
+    each in front of the stage that has a use for it. `enable`: of the stages."""
+    muls, shifts = {1: exponent.mul}, {1: exponent.shift}
+    for values, end in ((muls, power.multiply), (shifts, power.coarse + 1)):
+        for stage in range(1, end):
+            values[stage + 1] = after = Signal.like(values[1], name=f"exponent{end}_{stage}", reset_less=True)
+            with m.If(enable[stage]):
+                m.d.sync += after.eq(values[stage])
+    round_by = Signal(MAX_SHIFT, reset_less=True)
+    with m.If(enable[power.multiply - 1]):
+        m.d.sync += round_by.eq(rounding(shifts[power.multiply - 1]))
+    return {
+        "mul": muls[power.multiply],
+        "rounding": round_by,
+        "shift": shifts[power.coarse],
+        "fine": shifts[power.coarse + 1][:FINE_BITS],
+    }
 
 
 class Power(wiring.Component):

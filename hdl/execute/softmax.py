@@ -14,13 +14,12 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.execute import DIVISOR_BITS
-from config.requantise import MAX_SHIFT, SHIFT_BITS
+from config.requantise import SHIFT_BITS
 from config.units import MAX_SCORE_BITS, SoftmaxConfig
 from hdl.arith.divide import Divider
-from hdl.arith.requantise import FINE_BITS
 from hdl.cover import corner
 from hdl.execute.layouts import MULTIPLIER, ROW, codes_layout, scores_layout
-from hdl.execute.power import Power, rounding
+from hdl.execute.power import Power, common_settings
 from hdl.execute.total import RowTotal
 from hdl.execute.waiting import WaitingRows
 from hdl.shared import share
@@ -124,19 +123,9 @@ class SoftmaxUnit(wiring.Component):
         return valids, lasts
 
     def _raise(self, m: Module, enable: list[Value], platform) -> list[Value]:
-        """The powers of a beat. What is the same for all lanes moves along beside them."""
+        """The powers of a beat."""
         waiting, latency = self._waiting, self._powers[0].latency
-        multiply, coarse = self._powers[0].multiply, self._powers[0].coarse
-        # In front of each stage that has a use for them, or is before one.
-        muls, shifts = {1: waiting.exponent.mul}, {1: waiting.exponent.shift}
-        for values, end in ((muls, multiply), (shifts, coarse + 1)):
-            for stage in range(1, end):
-                values[stage + 1] = after = Signal.like(values[1], name=f"exponent{end}_{stage}", reset_less=True)
-                with m.If(enable[stage]):
-                    m.d.sync += after.eq(values[stage])
-        round_by = Signal(MAX_SHIFT, reset_less=True)
-        with m.If(enable[multiply - 1]):
-            m.d.sync += round_by.eq(rounding(shifts[multiply - 1]))
+        common = common_settings(m, self._powers[0], enable, waiting.exponent)
         for number, power in enumerate(self._powers):
             m.submodules[f"power{number}"] = share(power, "power", platform)
             m.d.comb += [
@@ -144,10 +133,7 @@ class SoftmaxUnit(wiring.Component):
                 power.kept.eq(waiting.beat.kept[number]),
                 power.score.eq(waiting.beat.scores[number]),
                 power.largest.eq(waiting.largest),
-                power.mul.eq(muls[multiply]),
-                power.rounding.eq(round_by),
-                power.shift.eq(shifts[coarse]),
-                power.fine.eq(shifts[coarse + 1][:FINE_BITS]),
+                *(getattr(power, name).eq(value) for name, value in common.items()),
             ]
         return [power.power for power in self._powers]
 

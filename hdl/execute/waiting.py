@@ -108,7 +108,7 @@ class WaitingRows(wiring.Component):
         ring = Store(self.words, self._kept_layout)
         m.submodules.ring = share(ring, "score_ring", platform)
         write, searched, complete, read = (
-            _place(self.words, name) for name in ("write", "searched", "complete", "read")
+            place_in_ring(self.words, name) for name in ("write", "searched", "complete", "read")
         )
         reads = Signal()
         m.d.comb += [
@@ -122,9 +122,9 @@ class WaitingRows(wiring.Component):
         ]
         for place, moves in ((write, entering), (searched, self._search.passed), (read, reads)):
             with m.If(moves):
-                m.d.sync += place.eq(_next(place, self.words))
+                m.d.sync += place.eq(next_place(place, self.words))
         with m.If(self._search.done):
-            m.d.sync += complete.eq(_next(searched, self.words))
+            m.d.sync += complete.eq(next_place(searched, self.words))
         m.d.sync += self.valid.eq(reads | (self.valid & ~self.advance))
         return (write.index != read.index) | (write.lap == read.lap)
 
@@ -134,7 +134,9 @@ class WaitingRows(wiring.Component):
         A row's beats are read after it is complete, and so is what is known of it, unless that of the row before still
         waits for its own first beat: so it is there in time.
         """
-        ended, found, fetched, left = (_place(self._rows, name) for name in ("ended", "found", "fetched", "left"))
+        ended, found, fetched, left = (
+            place_in_ring(self._rows, name) for name in ("ended", "found", "fetched", "left")
+        )
         takes, first, waits, fetches = Signal(), Signal(init=1), Signal(), Signal()
         m.d.comb += [
             takes.eq(self.valid & self.advance & first),
@@ -145,7 +147,7 @@ class WaitingRows(wiring.Component):
             m.d.sync += first.eq(self.beat.last)
         for place, moves in ((ended, ends), (found, self._search.done), (fetched, fetches), (left, self.leave)):
             with m.If(moves):
-                m.d.sync += place.eq(_next(place, self._rows))
+                m.d.sync += place.eq(next_place(place, self._rows))
         search, row = self._search, self.row
         largest = self._queue(m, "largest", (search.done, found, search.largest), (fetches, fetched), platform)
         exponent = self._queue(m, "exponent", (ends, ended, row.exponent), (fetches, fetched), platform)
@@ -169,11 +171,11 @@ class WaitingRows(wiring.Component):
         return store.stored
 
 
-def _place(words: int, name: str) -> data.View:
+def place_in_ring(words: int, name: str) -> data.View:
     """Where a ring is written or read: a word, and the parity of how often it has begun again."""
     return Signal(data.StructLayout({"index": (words - 1).bit_length(), "lap": 1}), name=name)
 
 
-def _next(place: data.View, words: int) -> Value:
+def next_place(place: data.View, words: int) -> Value:
     wraps = place.index == words - 1
     return Cat(Mux(wraps, 0, place.index + 1)[: len(place.index)], place.lap ^ wraps)

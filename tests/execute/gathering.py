@@ -14,7 +14,7 @@ from amaranth.lib import data
 from config.items import ItemsConfig
 from golden.cycles.gather import Item
 from hdl.execute.banks import write_layout
-from hdl.execute.gather import row_layout
+from hdl.execute.gather_lines import row_layout
 from hdl.execute.items import item_layout
 from tests.arith import simulate
 from tests.speculate.plans import pack

@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 from hdl.arith.divide import Divider
 from hdl.emit import verilog
 from hdl.execute.context import ContextLine
+from hdl.execute.dot_line import DotLine
 from hdl.execute.gelu import GeluUnit
 from hdl.execute.line import PeLine
 from hdl.execute.pe_array import PeArray
@@ -27,6 +28,8 @@ UNITS = {
     "gelu_of_one": lambda: GeluUnit(lanes=1),
     "divider": lambda: Divider(bits=16, cycles=4, tag_bits=6),
     "pe_line": lambda: PeLine(small()),
+    "dot_line": lambda: DotLine(small(), tag_bits=3),
+    "dot_line_of_one": lambda: DotLine(small(lanes=1, scalers=1, terms=1, keys=1)),
     "pe_array": lambda: PeArray(small(scalers=4)),
     "pe_array_for_tiles": lambda: PeArray(small(lanes=5, scalers=1, terms=9), items=False),
     "context_line": lambda: ContextLine(small(lanes=1, scalers=1, terms=1, keys=1)),

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention over kept keys: items in, contexts out; two arrays with softmax between them.
+
+i ─► Scores ─── scores of line n ───► Values ─── codes, rows of V of line n ───► PeArray ─► context n
+     ▲    ▲ └── given, count ───────►   ▲ ▲ └──── scale n ─────────────────────►
+  queries keys ◄──── opens ──────────┘  │ values
+                                     settings
+"""
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.items import ItemsConfig
+from config.pe_arrays import PeArraysConfig
+from hdl.execute.banks import write_layout
+from hdl.execute.dot_line import untimed
+from hdl.execute.items import item_layout
+from hdl.execute.line_powers import settings_layout
+from hdl.execute.pe_array import PeArray
+from hdl.execute.query_feed import query_layout
+from hdl.execute.scores import Scores
+from hdl.execute.values import Values, name_bits
+from hdl.shared import share
+
+DENSE = ("rows", "x", "tile", "w", "column", "o")
+
+
+class Attention(wiring.Component):
+    """Contexts of the critical rows of a plan: golden.execute.softmax of Q·K over each row's kept keys, and times V.
+
+    Parameters
+    ----------
+    items: `ItemsConfig` of one chunk. arrays: of both arrays. stores: as of `Scores`; words, entries: as of `Values`.
+    Raises `Refusal` as those do.
+
+    Members
+    -------
+    i: In, stream of `item_layout(items)`. enable: In, 1: items may go to the lines that score.
+    keys, values: In, streams of `write_layout(items)`, queries: In, stream of `query_layout(items)`: rows of K, V and
+    Q, always taken. settings: In, `untimed(settings_layout(items))`. All there before an item that needs them is
+    enabled; of heads h ± sets in one place, the earlier one's contexts must have come.
+    multiply: In, 1: items may go on to the array that multiplies with V. busy: Out, 1: some have, and have beats to
+    come. rows, x, tile, w, column: In, o: Out: that array's for dense tiles, while neither of the two.
+    context0, …: Out, of each line, stream of `results_layout` of int8: `groups` beats an item, lane 0 first, with
+    `last`, and as tag the item's row, and above it its head.
+
+    An item is given to one of the lines that score; the line of V of the same number has it next. Both take a key a
+    cycle; contexts that are not taken stop all lines of V, and in the end those that score.
+    """
+
+    def __init__(
+        self,
+        items: ItemsConfig,
+        arrays: PeArraysConfig,
+        *,
+        stores: int = 1,
+        words: int | None = None,
+        entries: int = 4,
+    ):
+        self._config = items
+        self._scores = Scores(items, arrays, stores=stores)
+        self._values = Values(items, arrays, words=words, entries=entries)
+        self._array = PeArray(arrays, tag_bits=name_bits(items))
+        dense = {name: self._array.signature.members[name] for name in DENSE}
+        contexts = [f"context{n}" for n in range(items.lines)]
+        super().__init__(
+            {
+                "i": In(stream.Signature(item_layout(items))),
+                "enable": In(1),
+                "keys": In(stream.Signature(write_layout(items))),
+                "values": In(stream.Signature(write_layout(items))),
+                "queries": In(stream.Signature(query_layout(items))),
+                "settings": In(untimed(settings_layout(items))),
+                "multiply": In(1),
+                "busy": Out(1),
+                **dense,
+                **{name: self._array.signature.members[name] for name in contexts},
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        scores, values, array = self._scores, self._values, self._array
+        m.submodules.scores = share(scores, "scores", platform)
+        m.submodules.values = share(values, "values", platform)
+        m.submodules.array = share(array, "pe_array", platform)
+        for mine, theirs in (
+            (self.i, scores.i),
+            (self.keys, scores.write),
+            (self.queries, scores.queries),
+            (self.values, values.write),
+            (self.settings, values.settings),
+            *((getattr(self, name), getattr(array, name)) for name in DENSE[:-1]),
+        ):
+            wiring.connect(m, wiring.flipped(mine), theirs)
+        wiring.connect(m, array.o, wiring.flipped(self.o))
+        m.d.comb += [
+            scores.enable.eq(self.enable),
+            scores.opens.eq(values.opens),
+            values.given.eq(scores.given & scores.advance.replicate(self._config.lines)),
+            values.enable.eq(self.multiply),
+            self.busy.eq(values.busy),
+        ]
+        for number in range(self._config.lines):
+            m.d.comb += values.count[number].eq(scores.items[number // self._config.group].count)
+            wiring.connect(m, scores.o[number], values.scores[number])
+            for name in (f"item{number}", f"scale{number}"):
+                wiring.connect(m, getattr(values, name), getattr(array, name))
+            context = f"context{number}"
+            wiring.connect(m, getattr(array, context), wiring.flipped(getattr(self, context)))
+        return m

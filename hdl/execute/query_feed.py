@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Q for the lines that score: each gets the row of Q of its next item, before the first row of K comes.
+
+write ─► store of Q ─── a row a cycle ───┬─► waiting rows of line 0 ─► a[0]
+            ▲                            ├─► waiting rows of line 1 ─► a[1]
+given ─► wanted row of each line ─► fair choice of a line
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.errors import require
+from config.items import ItemsConfig
+from hdl.cover import corner
+from hdl.execute.banks import bytes_layout, one_of
+from hdl.execute.gather_line import lowest
+from hdl.execute.items import item_layout
+from hdl.shared import share
+from hdl.store import Store
+
+PLACES = 2
+"""Rows of Q that wait for a line, beside the one that is shown and the one that the line has taken."""
+
+
+def query_layout(config: ItemsConfig) -> data.StructLayout:
+    """A row of Q of a head."""
+    return data.StructLayout({"b": bytes_layout(config), "head": range(config.heads), "row": range(config.tokens)})
+
+
+def wanted_layout(config: ItemsConfig) -> data.StructLayout:
+    """Whose row a line wants, of the heads that are there."""
+    return data.StructLayout({"row": range(config.tokens), "set": range(config.sets)})
+
+
+class FairChoice(wiring.Component):
+    """One of those who ask, in turn: whoever asks is chosen before another one has been chosen twice.
+
+    Members: `asks`: In, width; `chosen`: Out, width, one bit set if anyone asks; combinational.
+    """
+
+    def __init__(self, width: int):
+        super().__init__({"asks": In(width), "chosen": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        width = len(self.asks)
+        # Behind the one that was chosen last.
+        behind = Signal(width)
+        later = self.asks & behind
+        m.d.comb += self.chosen.eq(Mux(later.any(), lowest(later), lowest(self.asks)))
+        with m.If(self.asks.any()):
+            m.d.sync += behind.eq(Cat(self.chosen[:n].any() for n in range(width)))
+        return m
+
+
+class WaitingQueries(wiring.Component):
+    """A line's rows of Q: one is shown, up to `PLACES` wait behind it.
+
+    Members: `write`: In, 1; `word`: In: a row comes, of those for which there was a place. `reserve`: In, 1: one is on
+    its way. free: Out, 1: there is a place for another one. `take`: In, 1: the row that is shown, `a`: Out, is taken.
+    A row is shown from the second cycle behind its `write` on, or from the one behind the `take` before.
+    """
+
+    def __init__(self, config: ItemsConfig):
+        row = bytes_layout(config)
+        self._store = Store(PLACES, row)
+        super().__init__(
+            {"write": In(1), "word": In(row), "reserve": In(1), "free": Out(1), "take": In(1), "a": Out(row)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        store = self._store
+        m.submodules.store = share(store, "query_row_store", platform)
+        write_at, read_at = Signal(range(PLACES)), Signal(range(PLACES))
+        reserved, there, shown = Signal(range(PLACES + 1)), Signal(range(PLACES + 1)), Signal()
+        moves = Signal()
+        m.d.comb += [
+            moves.eq((there != 0) & (~shown | self.take)),
+            self.free.eq(reserved != PLACES),
+            store.write.eq(self.write),
+            store.write_at.eq(write_at),
+            store.word.eq(self.word),
+            store.read.eq(moves),
+            store.read_at.eq(read_at),
+            self.a.eq(store.stored),
+        ]
+        m.d.sync += [reserved.eq(reserved + self.reserve - moves), there.eq(there + self.write - moves)]
+        with m.If(self.write):
+            m.d.sync += write_at.eq(Mux(write_at == PLACES - 1, 0, write_at + 1))
+        with m.If(moves):
+            m.d.sync += [shown.eq(1), read_at.eq(Mux(read_at == PLACES - 1, 0, read_at + 1))]
+        with m.Elif(self.take):
+            m.d.sync += shown.eq(0)
+        corner(m, platform, "queries_full", ~self.free)
+        return m
+
+
+class QueryFeed(wiring.Component):
+    """Fetches the row of Q of each item that a line is given, in the order of its items.
+
+    Parameters
+    ----------
+    config: `ItemsConfig`. stores: copies of Q, each for as many of the lines; divides them. Each brings a row a cycle,
+    so items of fewer than `lines` / `stores` keys in the mean wait for their rows.
+
+    Members
+    -------
+    given: In, lines; items: In, `item_layout` for each of `queues` groups; advance: In: as `Gather` shows them.
+    write: In, stream of `query_layout(config)`, always taken. Head h has the place of heads h ± sets.
+    there: Out, lines, registered: the row for the item that the line was given last is on its way; two cycles behind
+    `given`, if no other line wants one. begins: In, lines: the line takes `a`: Out, for each line, the row of Q of its
+    next item, in this cycle: two cycles after it was `there`, or later.
+    """
+
+    def __init__(self, config: ItemsConfig, *, stores: int = 1):
+        require(
+            isinstance(stores, int) and stores >= 1 and config.lines % stores == 0,
+            f"stores must be a divisor of lines = {config.lines}, not {stores!r}; choose 1, or another divisor.",
+        )
+        self._config, self._stores = config, stores
+        super().__init__(
+            {
+                "given": In(config.lines),
+                "items": In(item_layout(config)).array(config.queues),
+                "advance": In(1),
+                "write": In(stream.Signature(query_layout(config))),
+                "there": Out(config.lines),
+                "begins": In(config.lines),
+                "a": Out(data.ArrayLayout(bytes_layout(config), config.lines)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.d.comb += self.write.ready.eq(1)
+        wants = Signal(config.lines)
+        wanted = Signal(data.ArrayLayout(wanted_layout(config), config.lines), reset_less=True)
+        gets = self.given & self.advance.replicate(config.lines)
+        for number in range(config.lines):
+            item = self.items[number // config.group]
+            with m.If(gets[number]):
+                m.d.sync += [wanted[number].row.eq(item.row), wanted[number].set.eq(item.head)]
+        fetched = Signal(config.lines)
+        each = config.lines // self._stores
+        for number in range(self._stores):
+            lines = range(number * each, (number + 1) * each)
+            m.d.comb += fetched[lines.start : lines.stop].eq(self._fetch(m, number, lines, wants, wanted, platform))
+        m.d.sync += [wants.eq((wants | gets) & ~fetched), self.there.eq((self.there & ~gets) | fetched)]
+        corner(m, platform, "lines_want_rows_at_once", (wants & ~fetched).any())
+        return m
+
+    def _fetch(self, m: Module, number: int, lines: range, wants: Value, wanted: data.View, platform) -> Value:
+        """A row from a store to one of the lines that want one and have a place for it; returns which."""
+        config, row = self._config, bytes_layout(self._config)
+        store, choice = Store(1 << data.Layout.cast(wanted_layout(config)).size, row), FairChoice(len(lines))
+        m.submodules[f"store{number}"] = share(store, "query_store", platform)
+        m.submodules[f"choice{number}"] = share(choice, "query_choice", platform)
+        chosen, comes = choice.chosen, Signal(len(lines), name=f"comes{number}")
+        queues = [WaitingQueries(config) for _ in lines]
+        asked = data.View(wanted_layout(config), one_of(chosen, [wanted[line].as_value() for line in lines]))
+        m.d.comb += [
+            choice.asks.eq(Cat(wants[line] & queue.free for line, queue in zip(lines, queues, strict=True))),
+            store.read.eq(chosen.any()),
+            store.read_at.eq(asked.as_value()),
+            store.write.eq(self.write.valid),
+            store.write_at.eq(Cat(self.write.payload.row, self.write.payload.head[: len(asked.set)])),
+            store.word.eq(self.write.payload.b),
+        ]
+        m.d.sync += comes.eq(chosen)
+        for place, (line, queue) in enumerate(zip(lines, queues, strict=True)):
+            m.submodules[f"queue{line}"] = share(queue, "queries", platform)
+            m.d.comb += [
+                queue.reserve.eq(chosen[place]),
+                queue.write.eq(comes[place]),
+                queue.word.eq(store.stored),
+                queue.take.eq(self.begins[line]),
+                self.a[line].eq(queue.a),
+            ]
+        return chosen

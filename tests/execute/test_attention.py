@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention of whole plans in RTL simulation, from items to contexts: random ones, and real ones of MiniLM."""
+
+import numpy as np
+import pytest
+
+from config.items import ItemsConfig
+from config.pe_arrays import PeArraysConfig
+from config.presets import pe_arrays, speculation
+from golden.execute.scales import Scale
+from sim import attention, minilm
+from sim.attention import Operands
+from tests.cycles.test_gather import CHOSEN, plan
+from tests.execute.gathering import plan_mask, shaped
+
+SMALL = shaped(lines=4, lanes=8, banks=8, tokens=32, chunk=32, heads=2, sets=2, ports=2)
+ARRAYS = PeArraysConfig(lines=4, lanes=8, terms=64, keys=32, scalers=2)
+
+
+def random_operands(config: ItemsConfig, density: float, *, steep: int = 0) -> Operands:
+    """With so steep exponents that `steep` bits more of a score are told apart than for a few codes of 0."""
+    rng = np.random.default_rng(config.tokens)
+    q, k, v = rng.integers(-128, 128, (3, config.heads, config.tokens, config.lanes))
+    exponent = np.stack([rng.integers(1 << 15, 1 << 16, config.heads), np.full(config.heads, 25 - steep)], axis=1)
+    context = np.stack([rng.integers(1 << 14, 1 << 16, config.heads), rng.integers(22, 26, config.heads)], axis=1)
+    return Operands(q, k, v, plan_mask(config, density), exponent, context)
+
+
+@pytest.mark.parametrize("taken", [1, 0.3])
+def test_random_plans(taken: float) -> None:
+    layers = [random_operands(SMALL, density, steep=steep) for density, steep in ((0.5, 0), (0.05, 3), (1.0, 6))]
+    for run in attention.run(SMALL, ARRAYS, layers, taken=taken):
+        scored, added = run.use(SMALL.lines)
+        print(f"{run.keys} keys in {run.cycles} cycles: {scored:.3f} scored, {added:.3f} added")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("method", "stores", "least"), [("spls", 1, 0.85), ("lapa", 4, 0.6)])
+def test_real_plans(method: str, stores: int, least: float) -> None:
+    """All heads of a layer of MiniLM on a real sentence; printed: docs/attention.md."""
+    config = ItemsConfig(sets=16)
+    layer, seen = minilm.tensors(minilm.token_ids(speculation("minilm")["spls"]), 2, **CHOSEN["spls"])
+    mask = seen["mask"] if method == "spls" else plan(method, 2)
+    exponent, context = (_of_heads(each, config.heads) for each in (layer.exponent, layer.context))
+    operands = Operands(seen["q"], seen["k"], seen["v"], mask, exponent, context)
+    (run,) = attention.run(config, pe_arrays("minilm"), [operands], stores=stores)
+    scored, added = run.use(config.lines)
+    print(f"{method}: {run.keys} keys, {run.beats} codes, {run.cycles} cycles; {scored:.3f} scored, {added:.3f} added")
+    assert scored >= least
+
+
+def _of_heads(scale: Scale, heads: int) -> np.ndarray:
+    """mul and shift of each head."""
+    return np.stack([np.broadcast_to(np.ravel(each), heads) for each in (scale.mul, scale.shift)], axis=1)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention over kept keys, from items to contexts: golden, each once, at any line, in every flow."""
+
+import random
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from amaranth.hdl import Const, Value
+
+from config.items import ItemsConfig
+from config.pe_arrays import PeArraysConfig
+from hdl.execute.attention import Attention
+from hdl.execute.banks import write_layout
+from hdl.execute.line_powers import settings_layout
+from hdl.execute.query_feed import query_layout
+from tests.arith import simulate
+from tests.execute.attending import ARRAYS, CONFIG, Head, golden, head, items
+from tests.execute.gathering import as_number, item_pattern
+from tests.planted import Planted
+from tests.speculate.plans import pack
+
+
+def attended(config: ItemsConfig, density: float, seed: int = 0) -> list[tuple[Head, np.ndarray, np.ndarray]]:
+    """Heads whose scores are those of Q and K, which are int8 [T, L]."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(config.heads):
+        q, k = (rng.integers(-128, 128, (config.tokens, config.lanes)) for _ in range(2))
+        found.append((replace(head(rng, config, density), scores=q @ k.T, exponent=(40_000, 22)), q, k))
+    return found
+
+
+async def fill(context, dut, config: ItemsConfig, heads) -> None:
+    """Rows of Q, K and V, and the settings of heads."""
+    for number, (each, q, k) in enumerate(heads):
+        row = simulate.patterns([[value] for value in (*each.exponent, *each.context)], [16, 6, 16, 6])[0]
+        context.set(Value.cast(dut.settings.payload), pack(settings_layout(config), head=number, row=row))
+        context.set(dut.settings.valid, 1)
+        for token in range(config.tokens):
+            for port, rows, layout, at in (
+                (dut.keys, k, write_layout(config), "key"),
+                (dut.values, each.v, write_layout(config), "key"),
+                (dut.queries, q, query_layout(config), "row"),
+            ):
+                word = pack(layout, b=as_number(rows[token] & 255), head=number, **{at: token})
+                context.set(Value.cast(port.payload), word)
+                context.set(port.valid, 1)
+            await context.tick()
+    for port in (dut.settings, dut.keys, dut.values, dut.queries):
+        context.set(port.valid, 0)
+
+
+def contexts_of(dut, config: ItemsConfig, arrays: PeArraysConfig, heads, *, idle=0.0, rest=0.0, pause=0.0) -> dict:
+    """Contexts by head and row. idle: how often no item is offered; rest: how often a context is not taken; pause: how
+    often items of V may not begin."""
+    rng, queue = random.Random(1), deque(item_pattern(config, item) for item in items([h for h, *_ in heads], config))
+    sinks = [simulate.Sink(getattr(dut, f"context{n}")) for n in range(config.lines)]
+    total = len(queue) * arrays.groups
+
+    async def bench(context):
+        await fill(context, dut, config, heads)
+        context.set(dut.enable, 1)
+        offered, quiet = False, 0
+        for _ in range(int((40 * len(queue) + 400) / (1 - max(idle, rest, pause)))):
+            offered = bool(queue) and (offered or rng.random() >= idle)
+            context.set(Value.cast(dut.i.payload), queue[0] if offered else 0)
+            context.set(dut.i.valid, offered)
+            context.set(dut.multiply, rng.random() >= pause)
+            for n in range(config.lines):
+                context.set(getattr(dut, f"context{n}").ready, rng.random() >= rest)
+            for sink in sinks:
+                sink.sample(context)
+            if offered and context.get(dut.i.ready):
+                queue.popleft()
+                offered = False
+            quiet = quiet + 1 if sum(len(sink.seen) for sink in sinks) >= total else 0
+            await context.tick()
+            if quiet > 4:
+                break
+        assert not context.get(dut.busy)
+
+    simulate.run(dut, bench)
+    found, bits = {}, 8 * arrays.scalers
+    for sink in sinks:
+        for at in range(0, len(sink.seen), arrays.groups):
+            parts = sink.seen[at : at + arrays.groups]
+            (tag,) = {part >> bits + 1 for part in parts}
+            name = divmod(tag, 1 << (config.tokens - 1).bit_length())
+            assert name not in found
+            found[name] = [(part >> 8 * k & 255 ^ 128) - 128 for part in parts for k in range(arrays.scalers)]
+    return found
+
+
+def check(dut, config: ItemsConfig, arrays: PeArraysConfig, heads, **flow: float) -> None:
+    expected = {name: row.context for name, row in golden([each for each, *_ in heads]).items()}
+    assert contexts_of(dut, config, arrays, heads, **flow) == expected
+
+
+@pytest.mark.parametrize("flow", [{}, {"idle": 0.3, "rest": 0.5, "pause": 0.8}], ids=str)
+def test_contexts_are_golden(flow: dict[str, float]) -> None:
+    check(Attention(CONFIG, ARRAYS), CONFIG, ARRAYS, attended(CONFIG, 0.5), **flow)
+
+
+def test_another_shape() -> None:
+    config = replace(CONFIG, lines=4, banks=8, tokens=16, chunk=16, heads=1, sets=1, ports=2)
+    arrays = replace(ARRAYS, lines=4, keys=16, scalers=4)
+    check(Attention(config, arrays, stores=2, words=16, entries=2), config, arrays, attended(config, 0.6, seed=1))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"keys__payload": lambda key: key ^ 1 << 4},
+        {"queries__payload": lambda query: query ^ 1 << 6},
+        {"i__payload": lambda item: item ^ 1 << 6},
+        {"context1__valid": lambda valid: Const(0)},
+    ],
+    ids=["K", "Q", "keys of an item", "contexts lost"],
+)
+def test_a_fault_is_caught(fault) -> None:
+    with pytest.raises(AssertionError):
+        check(Planted(Attention(CONFIG, ARRAYS), **fault), CONFIG, ARRAYS, attended(CONFIG, 0.5))
