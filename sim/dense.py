@@ -43,7 +43,8 @@ class Product:
 
 @dataclass(frozen=True)
 class Measured:
-    """results: y int64 [n, N] of each product. cycles: from the first beat to the last result. rate: cycles simulated
+    """results: y int64 [n, N] of each product. cycles: from the first beat of weights to the last result: what brings
+    the first rows goes on beside what was before. rate: cycles simulated
     in a second."""
 
     results: list[Int64]
@@ -75,7 +76,7 @@ def run(config: PeArraysConfig, products: Sequence[Product], *, idle: float = 0.
     job = replay.Job(words, _due(config, due), idle=idle, stall=stall, limit=limit)
     found = replay.run(PeArray(config, tag_bits=1), NAME, job, REPEATED)
     results = _matrices(config, products, found.sinks["o"].payloads)
-    return Measured(results, found.cycles, sum(each.useful for each in products), found.rate)
+    return Measured(results, found.cycles - found.first["w"], sum(each.useful for each in products), found.rate)
 
 
 def _due(config: PeArraysConfig, results: int) -> dict[str, int]:

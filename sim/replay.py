@@ -26,8 +26,8 @@ FULL = 256
 
 _MODULES = """
 module replay_source #(parameter WIDTH = 1, parameter FILE = "") (
-    input clk, input rst, input go, input [8:0] idle,
-    output reg valid, input ready, output reg [WIDTH-1:0] payload, output reg over
+    input clk, input rst, input go, input [8:0] idle, input [31:0] now,
+    output reg valid, input ready, output reg [WIDTH-1:0] payload, output reg over, output reg [31:0] first
 );
     integer file;
     reg [WIDTH-1:0] word;
@@ -36,13 +36,17 @@ module replay_source #(parameter WIDTH = 1, parameter FILE = "") (
         if (rst) begin
             valid <= 0;
             over <= file == 0;
-        end else if (!valid || ready) begin
+            first <= ~0;
+        end else begin
+            if (valid && ready && first == ~0) first <= now;
+            if (!valid || ready) begin
             valid <= 0;
             if (go && !over && ($urandom & 255) >= {23'b0, idle}) begin
                 if ($fscanf(file, "%h\\n", word) == 1) begin
                     payload <= word;
                     valid <= 1;
                 end else over <= 1;
+            end
             end
         end
 endmodule
@@ -128,11 +132,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Run:
-    """sinks: what left. begun: the cycle in which each step began. cycles: until everything due had left. rate: cycles
-    simulated in a second."""
+    """sinks: what left. first: the cycle in which the first word of each source was taken. cycles: until everything due
+    had left. rate: cycles simulated in a second."""
 
     sinks: dict[str, Record]
-    begun: list[int]
+    first: dict[str, int]
     cycles: int
     rate: float
 
@@ -163,8 +167,8 @@ def run(unit: wiring.Component, name: str, job: Job, repeated: Sequence[str] = (
     orders |= {"streams": streams, "due": dict(job.due), "idle": round(FULL * job.idle), "stall": round(FULL * job.stall)}
     (work / "jobs.pickle").write_bytes(pickle.dumps(orders))
     runner.run(folder, f"{name}_replay", "sim.replay_bench", work, {runner.JOB: str(work)})
-    begun, cycles, rate = pickle.loads((work / "results.pickle").read_bytes())
-    result = Run({sink: _record(work / f"{sink}.out") for sink in streams.sinks}, begun, cycles, rate)
+    first, cycles, rate = pickle.loads((work / "results.pickle").read_bytes())
+    result = Run({sink: _record(work / f"{sink}.out") for sink in streams.sinks}, first, cycles, rate)
     shutil.rmtree(work)
     return result
 
@@ -177,7 +181,7 @@ def _record(path: Path) -> Record:
 def _top(streams: Streams, name: str) -> str:
     """The unit, a source or sink for each stream, and ports for all the rest."""
     ports = ["input clk", "input rst", "input [8:0] idle", "input [8:0] stall", "output full", "output reg [31:0] now"]
-    ports += [f"input go_{source}, output over_{source}" for source in streams.sources]
+    ports += [f"input go_{source}, output over_{source}, output [31:0] first_{source}" for source in streams.sources]
     ports += [f"input [31:0] due_{sink}" for sink in streams.sinks]
     ports += [f"input [{bits - 1}:0] {port}" for port, bits in streams.inputs.items()]
     ports += [f"output [{bits - 1}:0] {port}" for port, bits in streams.outputs.items()]
@@ -190,12 +194,12 @@ def _top(streams: Streams, name: str) -> str:
         wires = [f".{end}({stream}_{end})" for end in ("valid", "ready", "payload")]
         links += [f".{stream}__{end}({stream}_{end})" for end in ("valid", "ready", "payload")]
         if stream in streams.sources:
-            kind, end = "source", [".idle(idle)", f".go(go_{stream})", f".over(over_{stream})"]
+            kind, end = "source", [".idle(idle)", *(f".{port}({port}_{stream})" for port in ("go", "over", "first"))]
         else:
             lines += [f"wire full_{stream};"]
-            kind, end = "sink", [".stall(stall)", ".now(now)", f".due(due_{stream})", f".full(full_{stream})"]
+            kind, end = "sink", [".stall(stall)", f".due(due_{stream})", f".full(full_{stream})"]
         path = f"{stream}.{'in' if kind == 'source' else 'out'}"
-        given = ", ".join([".clk(clk)", ".rst(rst)", *wires, *end])
+        given = ", ".join([".clk(clk)", ".rst(rst)", ".now(now)", *wires, *end])
         lines += [f'replay_{kind} #(.WIDTH({bits}), .FILE("{path}")) at_{stream} ({given});']
     lines += [f"assign full = {' & '.join(full)};", f"{name} unit (.clk(clk), .rst(rst), {', '.join(links)});"]
     return "\n".join([*lines, "endmodule", ""])
