@@ -49,11 +49,11 @@ def run(config: ItemsConfig, plans: Sequence[list[Item]]) -> list[Run]:
     # Static queues may have to hold all of a line's rows.
     config = replace(config, queue=min(1 << (longest - 1).bit_length(), 4096))
     rows = [
-        _packed(write_layout(config), b=_bytes(config, head, key), head=head, key=key)
+        packed(write_layout(config), b=_bytes(config, head, key), head=head, key=key)
         for head in range(min(config.heads, config.sets))
         for key in range(config.tokens)
     ]
-    jobs = [GatherJob(config.lines, rows, [_item(config, item) for item in items], due, 4 * due + 1000)
+    jobs = [GatherJob(config.lines, rows, [item_word(config, item) for item in items], due, 4 * due + 1000)
             for items in plans for due in [sum(item.count for item in items)]]  # fmt: skip
     results = runner.run_jobs(build(config), NAME, "sim.gather_bench", jobs)
     return [_checked(config, items, *result) for items, result in zip(plans, results, strict=True)]
@@ -77,9 +77,11 @@ def _bytes(config: ItemsConfig, head: int, key: int) -> int:
     return (head << 16 | key + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 8 * config.lanes)
 
 
-def _item(config: ItemsConfig, item: Item) -> int:
-    return _packed(item_layout(config), **vars(item), count=item.count)
+def item_word(config: ItemsConfig, item: Item) -> int:
+    """An item as the unit's payload."""
+    return packed(item_layout(config), **vars(item), count=item.count)
 
 
-def _packed(layout: data.StructLayout, **values: Any) -> int:
+def packed(layout: data.StructLayout, **values: Any) -> int:
+    """Fields as one number."""
     return sum(int(value) << layout[name].offset for name, value in values.items())
