@@ -48,7 +48,7 @@ class FairChoice(wiring.Component):
         # Behind the one that was chosen last.
         behind = Signal(width)
         later = self.asks & behind
-        m.d.comb += self.chosen.eq(Mux(later.any(), lowest(later), lowest(self.asks)))
+        m.d.comb += self.chosen.eq(lowest(later) | lowest(self.asks, ~later.any()))
         with m.If(self.asks.any()):
             m.d.sync += behind.eq(Mux(later.any(), _above_lowest(later), _above_lowest(self.asks)))
         return m
@@ -64,7 +64,7 @@ def _above_lowest(bits: Value) -> Value:
 class WaitingQueries(wiring.Component):
     """A line's rows of Q: one is shown, up to `PLACES` wait behind it.
 
-    Members: `write`: In, 1; `word`: In: a row comes. `free`: Out, 1: there is a place for another one. `take`: In, 1:
+    Members: `write`: In, 1; `word`: In: a row comes. `free`: Out, 1: there is a place for one more. `take`: In, 1:
     the row that is shown, `a`: Out, is taken. A row is shown from the second cycle behind its `write` on, or from the
     one behind the `take` before.
     """
@@ -82,7 +82,7 @@ class WaitingQueries(wiring.Component):
         there, shown, moves = Signal(range(PLACES + 1)), Signal(), Signal()
         m.d.comb += [
             moves.eq((there != 0) & (~shown | self.take)),
-            self.free.eq(there != PLACES),
+            self.free.eq(there + self.write != PLACES),
             store.write.eq(self.write),
             store.write_at.eq(write_at),
             store.word.eq(self.word),
@@ -140,7 +140,7 @@ class QueryFeed(wiring.Component):
         m = Module()
         config = self._config
         m.d.comb += self.write.ready.eq(1)
-        wants = Signal(config.lines)
+        wants, after = Signal(config.lines), Signal(config.lines)
         wanted = Signal(data.ArrayLayout(wanted_layout(config), config.lines), reset_less=True)
         gets = self.given & self.advance.replicate(config.lines)
         for number in range(config.lines):
@@ -151,8 +151,9 @@ class QueryFeed(wiring.Component):
         each = config.lines // self._stores
         for number in range(self._stores):
             lines = range(number * each, (number + 1) * each)
-            m.d.comb += fetched[lines.start : lines.stop].eq(self._fetch(m, number, lines, wants, wanted, platform))
-        m.d.sync += [wants.eq((wants | gets) & ~fetched), self.there.eq((self.there & ~gets) | fetched)]
+            m.d.comb += fetched[lines.start : lines.stop].eq(self._fetch(m, number, lines, after, wanted, platform))
+        m.d.comb += after.eq((wants | gets) & ~fetched)
+        m.d.sync += [wants.eq(after), self.there.eq((self.there & ~gets) | fetched)]
         corner(m, platform, "lines_want_rows_at_once", (wants & ~fetched).any())
         return m
 
@@ -163,10 +164,12 @@ class QueryFeed(wiring.Component):
         m.submodules[f"store{number}"] = share(store, "query_store", platform)
         m.submodules[f"choice{number}"] = share(choice, "query_choice", platform)
         chosen, comes = (Signal(len(lines), name=f"{name}{number}") for name in ("chosen", "comes"))
+        # From registers: that a line wants a row, and has a place for it.
+        asks = Signal(len(lines), name=f"asks{number}")
         queues = [WaitingQueries(config) for _ in lines]
         asked = data.View(wanted_layout(config), one_of(chosen, [wanted[line].as_value() for line in lines]))
         m.d.comb += [
-            choice.asks.eq(Cat(wants[line] & queue.free for line, queue in zip(lines, queues, strict=True))),
+            choice.asks.eq(asks),
             store.read.eq(chosen.any()),
             store.read_at.eq(asked.as_value()),
             store.write.eq(self.write.valid),
@@ -174,7 +177,11 @@ class QueryFeed(wiring.Component):
             store.word.eq(self.write.payload.b),
         ]
         # A line that was chosen cannot ask again before its row has come, so `free` need not count what is on its way.
-        m.d.sync += [chosen.eq(choice.chosen), comes.eq(chosen)]
+        m.d.sync += [
+            asks.eq(Cat(wants[line] & queue.free for line, queue in zip(lines, queues, strict=True))),
+            chosen.eq(choice.chosen),
+            comes.eq(chosen),
+        ]
         for place, (line, queue) in enumerate(zip(lines, queues, strict=True)):
             m.submodules[f"queue{line}"] = share(queue, "queries", platform)
             m.d.comb += [
