@@ -14,7 +14,7 @@ from config.errors import require
 from config.items import ItemsConfig
 from hdl.cover import corner
 from hdl.execute.banks import bytes_layout, one_of
-from hdl.execute.gather_line import lowest
+from hdl.execute.gather_line import GROUP, lowest
 from hdl.execute.items import item_layout
 from hdl.shared import share
 from hdl.store import Store
@@ -48,37 +48,41 @@ class FairChoice(wiring.Component):
         # Behind the one that was chosen last.
         behind = Signal(width)
         later = self.asks & behind
-        m.d.comb += self.chosen.eq(Mux(later.any(), lowest(later), lowest(self.asks)))
+        m.d.comb += self.chosen.eq(lowest(later) | lowest(self.asks, ~later.any()))
         with m.If(self.asks.any()):
-            m.d.sync += behind.eq(Cat(self.chosen[:n].any() for n in range(width)))
+            m.d.sync += behind.eq(Mux(later.any(), _above_lowest(later), _above_lowest(self.asks)))
         return m
+
+
+def _above_lowest(bits: Value) -> Value:
+    """All places above that of the lowest one, found in groups of `GROUP` side by side."""
+    groups = [bits[low : low + GROUP] for low in range(0, len(bits), GROUP)]
+    filled = Cat(group.any() for group in groups)
+    return Cat(filled[:g].any() | group[:n].any() for g, group in enumerate(groups) for n in range(len(group)))
 
 
 class WaitingQueries(wiring.Component):
     """A line's rows of Q: one is shown, up to `PLACES` wait behind it.
 
-    Members: `write`: In, 1; `word`: In: a row comes, of those for which there was a place. `reserve`: In, 1: one is on
-    its way. free: Out, 1: there is a place for another one. `take`: In, 1: the row that is shown, `a`: Out, is taken.
-    A row is shown from the second cycle behind its `write` on, or from the one behind the `take` before.
+    Members: `write`: In, 1; `word`: In: a row comes. `free`: Out, 1: there is a place for one more. `take`: In, 1:
+    the row that is shown, `a`: Out, is taken. A row is shown from the second cycle behind its `write` on, or from the
+    one behind the `take` before.
     """
 
     def __init__(self, config: ItemsConfig):
         row = bytes_layout(config)
         self._store = Store(PLACES, row)
-        super().__init__(
-            {"write": In(1), "word": In(row), "reserve": In(1), "free": Out(1), "take": In(1), "a": Out(row)}
-        )
+        super().__init__({"write": In(1), "word": In(row), "free": Out(1), "take": In(1), "a": Out(row)})
 
     def elaborate(self, platform):
         m = Module()
         store = self._store
         m.submodules.store = share(store, "query_row_store", platform)
         write_at, read_at = Signal(range(PLACES)), Signal(range(PLACES))
-        reserved, there, shown = Signal(range(PLACES + 1)), Signal(range(PLACES + 1)), Signal()
-        moves = Signal()
+        there, shown, moves = Signal(range(PLACES + 1)), Signal(), Signal()
         m.d.comb += [
             moves.eq((there != 0) & (~shown | self.take)),
-            self.free.eq(reserved != PLACES),
+            self.free.eq(there + self.write != PLACES),
             store.write.eq(self.write),
             store.write_at.eq(write_at),
             store.word.eq(self.word),
@@ -86,7 +90,7 @@ class WaitingQueries(wiring.Component):
             store.read_at.eq(read_at),
             self.a.eq(store.stored),
         ]
-        m.d.sync += [reserved.eq(reserved + self.reserve - moves), there.eq(there + self.write - moves)]
+        m.d.sync += there.eq(there + self.write - moves)
         with m.If(self.write):
             m.d.sync += write_at.eq(Mux(write_at == PLACES - 1, 0, write_at + 1))
         with m.If(moves):
@@ -111,7 +115,7 @@ class QueryFeed(wiring.Component):
     write: In, stream of `query_layout(config)`, always taken. Head h has the place of heads h ± sets.
     there: Out, lines, registered: the row for the item that the line was given last is on its way; two cycles behind
     `given`, if no other line wants one. begins: In, lines: the line takes `a`: Out, for each line, the row of Q of its
-    next item, in this cycle: two cycles after it was `there`, or later.
+    next item, in this cycle: three cycles after it was `there`, or later.
     """
 
     def __init__(self, config: ItemsConfig, *, stores: int = 1):
@@ -136,7 +140,7 @@ class QueryFeed(wiring.Component):
         m = Module()
         config = self._config
         m.d.comb += self.write.ready.eq(1)
-        wants = Signal(config.lines)
+        wants, after = Signal(config.lines), Signal(config.lines)
         wanted = Signal(data.ArrayLayout(wanted_layout(config), config.lines), reset_less=True)
         gets = self.given & self.advance.replicate(config.lines)
         for number in range(config.lines):
@@ -147,8 +151,9 @@ class QueryFeed(wiring.Component):
         each = config.lines // self._stores
         for number in range(self._stores):
             lines = range(number * each, (number + 1) * each)
-            m.d.comb += fetched[lines.start : lines.stop].eq(self._fetch(m, number, lines, wants, wanted, platform))
-        m.d.sync += [wants.eq((wants | gets) & ~fetched), self.there.eq((self.there & ~gets) | fetched)]
+            m.d.comb += fetched[lines.start : lines.stop].eq(self._fetch(m, number, lines, after, wanted, platform))
+        m.d.comb += after.eq((wants | gets) & ~fetched)
+        m.d.sync += [wants.eq(after), self.there.eq((self.there & ~gets) | fetched)]
         corner(m, platform, "lines_want_rows_at_once", (wants & ~fetched).any())
         return m
 
@@ -158,25 +163,31 @@ class QueryFeed(wiring.Component):
         store, choice = Store(1 << data.Layout.cast(wanted_layout(config)).size, row), FairChoice(len(lines))
         m.submodules[f"store{number}"] = share(store, "query_store", platform)
         m.submodules[f"choice{number}"] = share(choice, "query_choice", platform)
-        chosen, comes = choice.chosen, Signal(len(lines), name=f"comes{number}")
+        chosen, comes = (Signal(len(lines), name=f"{name}{number}") for name in ("chosen", "comes"))
+        # From registers: that a line wants a row, and has a place for it.
+        asks = Signal(len(lines), name=f"asks{number}")
         queues = [WaitingQueries(config) for _ in lines]
         asked = data.View(wanted_layout(config), one_of(chosen, [wanted[line].as_value() for line in lines]))
         m.d.comb += [
-            choice.asks.eq(Cat(wants[line] & queue.free for line, queue in zip(lines, queues, strict=True))),
+            choice.asks.eq(asks),
             store.read.eq(chosen.any()),
             store.read_at.eq(asked.as_value()),
             store.write.eq(self.write.valid),
             store.write_at.eq(Cat(self.write.payload.row, self.write.payload.head[: len(asked.set)])),
             store.word.eq(self.write.payload.b),
         ]
-        m.d.sync += comes.eq(chosen)
+        # A line that was chosen cannot ask again before its row has come, so `free` need not count what is on its way.
+        m.d.sync += [
+            asks.eq(Cat(wants[line] & queue.free for line, queue in zip(lines, queues, strict=True))),
+            chosen.eq(choice.chosen),
+            comes.eq(chosen),
+        ]
         for place, (line, queue) in enumerate(zip(lines, queues, strict=True)):
             m.submodules[f"queue{line}"] = share(queue, "queries", platform)
             m.d.comb += [
-                queue.reserve.eq(chosen[place]),
                 queue.write.eq(comes[place]),
                 queue.word.eq(store.stored),
                 queue.take.eq(self.begins[line]),
                 self.a[line].eq(queue.a),
             ]
-        return chosen
+        return choice.chosen
