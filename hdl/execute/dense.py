@@ -292,18 +292,14 @@ class DenseReader(wiring.Component):
                     group.eq(Mux(last_group, 1, group << 1)),
                     column.eq(Mux(last_group, 0, column + 1)),
                 ]
-        self._clip(m, scaler)
+        clip_results(m, scaler.o, self.o, data.View(result_tag_layout(config), scaler.o.payload.tag).wide)
         return m
 
-    def _clip(self, m: Module, scaler: Scaler) -> None:
-        """What is not wide, to 8 bits."""
-        tag = data.View(result_tag_layout(self._config), scaler.o.payload.tag)
-        m.d.comb += [
-            self.o.valid.eq(scaler.o.valid),
-            scaler.o.ready.eq(self.o.ready),
-            self.o.payload.tag.eq(scaler.o.payload.tag),
-        ]
-        for value, result in zip(scaler.o.payload.values, self.o.payload.values, strict=True):
-            above, limit = value.as_unsigned()[OPERAND_BITS - 1 :], (1 << (OPERAND_BITS - 1)) - 1
-            exceeds = above.any() & ~above.all() & ~tag.wide
-            m.d.comb += result.eq(Mux(exceeds, value[-1].replicate(STREAM_BITS) ^ limit, value))
+
+def clip_results(m: Module, scaled, o, wide: Value) -> None:
+    """Results of a scaler on a stream `o`: of 8 bits, unless they are wide."""
+    m.d.comb += [o.valid.eq(scaled.valid), scaled.ready.eq(o.ready), o.payload.tag.eq(scaled.payload.tag)]
+    for value, result in zip(scaled.payload.values, o.payload.values, strict=True):
+        above, limit = value.as_unsigned()[OPERAND_BITS - 1 :], (1 << (OPERAND_BITS - 1)) - 1
+        exceeds = above.any() & ~above.all() & ~wide
+        m.d.comb += result.eq(Mux(exceeds, value[-1].replicate(STREAM_BITS) ^ limit, value))

@@ -9,7 +9,7 @@ i ─► Gather ─┬─ rows of K ──────────────�
 queries ─────┘
 """
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,11 +19,15 @@ from config.formats import OPERAND_BITS
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from hdl.execute.banks import write_layout
+from hdl.execute.dot_array import DotArray
 from hdl.execute.dot_line import DotLine, untimed
 from hdl.execute.gather import Gather
 from hdl.execute.items import item_layout
 from hdl.execute.query_feed import QueryFeed, query_layout
 from hdl.shared import share
+
+TILE_PORTS = ("rows", "x", "tile", "w", "column")
+"""Of a `DotArray`, what its tiles come with."""
 
 
 def score_bits(lanes: int) -> int:
@@ -55,7 +59,8 @@ class Scores(wiring.Component):
     Parameters
     ----------
     items: `ItemsConfig`; arrays: `PeArraysConfig`, of as many `lines` and `lanes`. stores: copies of Q, as of
-    `QueryFeed`. Raises `Refusal` if they do not go together.
+    `QueryFeed`. tiles: the lines are those of a `DotArray`, which works on dense tiles as well. Raises `Refusal` if
+    items and arrays do not go together.
 
     Members
     -------
@@ -64,9 +69,11 @@ class Scores(wiring.Component):
     opens: In, lines: further reasons why a line may not begin with its next item, as of `Gather`.
     o: Out, for each line, `untimed(score_layout(items))`: a score `latency` cycles behind its row of K. An item's
     scores come without those of others between them, in any order. Whoever lets an item begin has room for them.
+    rows, x, tile, w, column: In; results: Out: as those of `DotArray`, and its `o`, with `tiles`. No item begins while
+    a tile waits or is under way.
     """
 
-    def __init__(self, items: ItemsConfig, arrays: PeArraysConfig, *, stores: int = 1):
+    def __init__(self, items: ItemsConfig, arrays: PeArraysConfig, *, stores: int = 1, tiles: bool = False):
         for name in ("lines", "lanes"):
             there, wanted = getattr(arrays, name), getattr(items, name)
             require(
@@ -76,7 +83,9 @@ class Scores(wiring.Component):
         self._config = items
         self._gather, self._feed = Gather(items), QueryFeed(items, stores=stores)
         tag_bits = data.Layout.cast(pair_layout(items)).size
-        self._lines = [DotLine(arrays, tag_bits=tag_bits) for _ in range(items.lines)]
+        self._array = DotArray(arrays, tag_bits=tag_bits) if tiles else None
+        self._lines = [] if tiles else [DotLine(arrays, tag_bits=tag_bits) for _ in range(items.lines)]
+        ports = self._array.signature.members if self._array else {}
         super().__init__(
             {
                 "i": In(stream.Signature(item_layout(items))),
@@ -88,25 +97,27 @@ class Scores(wiring.Component):
                 "items": Out(item_layout(items)).array(items.queues),
                 "advance": Out(1),
                 "o": Out(untimed(score_layout(items))).array(items.lines),
+                **({name: ports[name] for name in TILE_PORTS} | {"results": ports["o"]} if tiles else {}),
             }
         )
 
     @property
     def latency(self) -> int:
         """Cycles from a row of K to its score."""
-        return self._lines[0].latency
+        return (self._array or self._lines[0]).latency
 
     def elaborate(self, platform):
         m = Module()
-        gather, feed = self._gather, self._feed
+        gather, feed, array = self._gather, self._feed, self._array
         m.submodules.gather = share(gather, "gather", platform)
         m.submodules.feed = share(feed, "query_feed", platform)
         for name in ("i", "write"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(gather, name))
         wiring.connect(m, wiring.flipped(self.queries), feed.write)
+        calls = array.calls if array else Const(0)
         m.d.comb += [
             gather.enable.eq(self.enable),
-            gather.opens.eq(self.opens & feed.there),
+            gather.opens.eq(self.opens & feed.there & ~calls.replicate(self._config.lines)),
             feed.given.eq(gather.given),
             feed.advance.eq(gather.advance),
             self.given.eq(gather.given),
@@ -114,30 +125,40 @@ class Scores(wiring.Component):
         ]
         for number, item in enumerate(gather.items):
             m.d.comb += [feed.items[number].eq(item), self.items[number].eq(item)]
+        if array:
+            self._connect(m, array, platform)
         for number, line in enumerate(self._lines):
             m.submodules[f"line{number}"] = share(line, "dot_line", platform)
-            self._score(m, number, line)
+            m.d.comb += self._score(number, line.i, Const(1), line.o)
         return m
 
-    def _score(self, m: Module, number: int, line: DotLine) -> None:
-        """A row of K, and with the first one of an item its row of Q."""
-        row, beat, o = self._gather.o[number], line.i.payload, self.o[number]
+    def _connect(self, m: Module, array: DotArray, platform) -> None:
+        m.submodules.array = share(array, "dot_array", platform)
+        for name in TILE_PORTS:
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(array, name))
+        wiring.connect(m, array.o, wiring.flipped(self.results))
+        m.d.comb += array.goes_on.eq(Cat(~o.payload.last for o in self._gather.o))
+        for number in range(self._config.lines):
+            beat, total = getattr(array, f"beat{number}"), getattr(array, f"sum{number}")
+            m.d.comb += self._score(number, beat, beat.ready, total)
+
+    def _score(self, number: int, given, ready: Value, total) -> list:
+        """A row of K, and with the first one of an item its row of Q, to a line; its sum is a score."""
+        row, beat, o = self._gather.o[number], given.payload, self.o[number]
         pair = pair_layout(self._config)
-        m.d.comb += [
-            row.ready.eq(1),
-            self._feed.begins[number].eq(row.valid & row.payload.first),
-            line.i.valid.eq(row.valid),
+        whose = Signal(pair, name=f"whose{number}")
+        return [
+            row.ready.eq(ready),
+            self._feed.begins[number].eq(row.valid & ready & row.payload.first),
+            given.valid.eq(row.valid),
             Cat(*beat.a).eq(self._feed.a[number].as_value()),
             Cat(*beat.b).eq(row.payload.b.as_value()),
             beat.hold.eq(~row.payload.first),
             beat.first.eq(1),
             beat.last.eq(1),
             beat.tag.eq(Cat(row.payload[name] for name in pair.members)),
-        ]
-        whose = Signal(pair, name=f"whose{number}")
-        m.d.comb += [
-            whose.as_value().eq(line.o.payload.tag),
-            o.valid.eq(line.o.valid),
-            o.payload.score.eq(line.o.payload.sum),
+            whose.as_value().eq(total.payload.tag),
+            o.valid.eq(total.valid),
+            o.payload.score.eq(total.payload.sum),
             *(o.payload[name].eq(whose[name]) for name in pair.members),
         ]

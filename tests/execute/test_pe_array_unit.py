@@ -3,6 +3,7 @@
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,9 +83,17 @@ def streams_of(products: list[Product], config: PeArraysConfig) -> Streams:
     return s
 
 
-def run(dut, sources: dict[str, list[int]], sinks: list[str], *, flow: float = 0.0, cycles: int = 3000):
+def run(
+    dut,
+    sources: dict[str, list[int]],
+    sinks: list[str],
+    *,
+    flow: float = 0.0,
+    cycles: int = 3000,
+    beside: Callable[..., None] = lambda context, queues: None,
+):
     """Payloads that leave on each of the `sinks`, and the cycles in which those of each source entered. flow: how often
-    every stream rests."""
+    every stream rests. beside: is told in each cycle, when all streams are driven, what waits for each."""
     rng = random.Random(cycles)
     queues = {name: deque(payloads) for name, payloads in sources.items()}
     offered = dict.fromkeys(queues, False)
@@ -103,6 +112,7 @@ def run(dut, sources: dict[str, list[int]], sinks: list[str], *, flow: float = 0
                 context.set(port.valid, offered[name])
             for name in sinks:
                 context.set(getattr(dut, name).ready, rng.random() >= flow)
+            beside(context, queues)
             before = sum(len(sink.seen) for sink in watched.values())
             for sink in watched.values():
                 sink.sample(context)

@@ -18,9 +18,9 @@ TINY = ItemsConfig(lines=2, lanes=1, banks=2, tokens=2, heads=1, chunk=2, record
 
 
 class FeedClaim(contract.Claim):
-    """Of lines that begin with an item when its row is there, and take it `DELAY` + 1 cycles later at the earliest: what a
-    line takes is the row of the item that it was given, in their order; a row is there within `bound` cycles, unless
-    those before it are not taken. Row r of Q is the number r."""
+    """Of lines that begin with an item when its row is there, and take it `DELAY` + 1 cycles later at the earliest:
+    what a line takes is the row of the item that it was given, in their order; a row is there within `bound` cycles,
+    unless those before it are not taken. Row r of Q is the number r."""
 
     DELAY = 1
 

@@ -4,6 +4,7 @@
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,17 @@ from amaranth.lib import wiring
 from hdl.arith.divide import Divider
 from hdl.emit import verilog
 from hdl.execute.context import ContextLine
+from hdl.execute.dot_array import DotArray
 from hdl.execute.dot_line import DotLine
 from hdl.execute.gelu import GeluUnit
 from hdl.execute.line import PeLine
 from hdl.execute.pe_array import PeArray
+from hdl.execute.scores import Scores
 from hdl.execute.softmax import SoftmaxUnit
+from tests.execute.gathering import shaped
 from tests.execute.items import small
 
+ITEMS = shaped(lanes=4, heads=2, sets=2, queue=8)
 WAIVERS = Path(__file__).resolve().parents[2] / "hdl/lint/waivers.vlt"
 UNITS = {
     "softmax": lambda: SoftmaxUnit(lanes=4, tokens=128),
@@ -30,6 +35,10 @@ UNITS = {
     "pe_line": lambda: PeLine(small()),
     "dot_line": lambda: DotLine(small(), tag_bits=3),
     "dot_line_of_one": lambda: DotLine(small(lanes=1, scalers=1, terms=1, keys=1)),
+    "dot_array": lambda: DotArray(small(), tag_bits=3),
+    "dot_array_for_tiles": lambda: DotArray(small(lanes=5, scalers=5, terms=9), items=False),
+    "scores": lambda: Scores(ITEMS, small(lines=4), stores=2),
+    "scores_beside_tiles": lambda: Scores(replace(ITEMS, sets=1, heads=1), small(lines=4), tiles=True),
     "pe_array": lambda: PeArray(small(scalers=4)),
     "pe_array_for_tiles": lambda: PeArray(small(lanes=5, scalers=1, terms=9), items=False),
     "context_line": lambda: ContextLine(small(lanes=1, scalers=1, terms=1, keys=1)),
