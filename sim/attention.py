@@ -120,7 +120,7 @@ def _checked(
     seen: list[list[int]],
 ) -> Run:
     wanted, codes = golden(operands)
-    left, bits = operands.mask.any(axis=-1), 8 * arrays.scalers
+    left, bits = np.asarray(operands.mask.any(axis=-1)), 8 * arrays.scalers
     for payloads in seen:
         for at in range(0, len(payloads), arrays.groups):
             parts = payloads[at : at + arrays.groups]

@@ -41,7 +41,7 @@ class Attention(wiring.Component):
     Q, always taken. settings: In, `untimed(settings_layout(items))`. All there before an item that needs them is
     enabled; of heads h ± sets in one place, the earlier one's contexts must have come.
     multiply: In, 1: items may go on to the array that multiplies with V. busy: Out, 1: some have, and have beats to
-    come. rows, x, tile, w, column: In, o: Out: that array's for dense tiles, while neither of the two.
+    come. rows, x, tile, w, column: In, o: Out: that array's, for dense tiles at any time, which go first.
     context0, …: Out, of each line, stream of `results_layout` of int8: `groups` beats an item, lane 0 first, with
     `last`, and as tag the item's row, and above it its head.
 
@@ -99,7 +99,9 @@ class Attention(wiring.Component):
             scores.enable.eq(self.enable),
             scores.opens.eq(values.opens),
             values.given.eq(scores.given & scores.advance.replicate(self._config.lines)),
-            values.enable.eq(self.multiply),
+            # A tile waits for the beats of all items that have begun, and no other one begins.
+            values.enable.eq(self.multiply & ~array.calls),
+            array.hold.eq(values.busy),
             self.busy.eq(values.busy),
         ]
         for number in range(self._config.lines):

@@ -41,7 +41,7 @@ class LineSoftmax(wiring.Component):
     -------
     settings: In, as that of `LinePowers`. scores: In, `untimed(score_layout)`; given, count: In; accepts: Out, for the
     `opens` of the `Gather` that brings them: as those of `ScoreQueue`.
-    enable: In, 1: items of V may begin. busy: Out, 1: one has, and has rows to come.
+    enable: In, 1: items of V may begin. busy: Out, 1: one has, in an earlier cycle, and has rows to come.
     advance, room, ended, coming: In, give, item, opens: Out: of `GatherLines`, for the line of the same number. Items
     are given in the order in which they came.
     code: Out, 8: of the row that `GatherLines` offers. scale: Out, stream of `MULTIPLIER`, one for each item.
@@ -113,5 +113,5 @@ class LineSoftmax(wiring.Component):
             m.d.comb += [part.advance.eq(self.advance), part.room.eq(self.room)]
         under_way = Signal(range(self._entries + 1))
         m.d.sync += under_way.eq(under_way + ahead.begins - (codes.read & self.advance))
-        m.d.comb += self.busy.eq(under_way != 0)
+        m.d.comb += self.busy.eq((under_way != 0) | ahead.begins)
         return m

@@ -54,6 +54,8 @@ class PeArray(wiring.Component):
     column: In; o: Out, as those of `DenseReader`.
     item0, …: In, stream of `beat_layout(config, tag_bits)`; scale0, …: In; context0, …: Out, as those of a
     `ContextReader`.
+    calls: Out, 1: a tile waits or is under way, so items that do not begin now need not wait at a line. hold: In, 1: a
+    tile does not begin; for whoever cannot stop items between their begin and their beats. 0, if there is no such.
 
     A tile takes `depth` cycles, if depth is at least count·`groups` + 2, so that its results leave in the meantime; an
     item as many as it has beats, if these are at least `groups` + 2. No `valid` depends on a `ready` of its own stream.
@@ -73,6 +75,8 @@ class PeArray(wiring.Component):
             each[f"item{n}"] = In(stream.Signature(beat_layout(config, tag_bits)))
             each[f"scale{n}"] = In(stream.Signature(MULTIPLIER))
             each[f"context{n}"] = Out(stream.Signature(results_layout(config, OPERAND_BITS, tag_bits + 1)))
+        if items:
+            each |= {"calls": Out(1), "hold": In(1)}
         result_tag = data.Layout.cast(result_tag_layout(config)).size
         super().__init__(
             {
@@ -119,13 +123,15 @@ class PeArray(wiring.Component):
         ]
         with m.If(fires):
             m.d.sync += under_way.eq(~scalars.payload.last)
+        if self._readers:
+            m.d.comb += self.calls.eq(scalars.valid | under_way)
         within_item = Signal(config.lines)
         for number in range(len(self._readers)):
             item, goes_on = getattr(self, f"item{number}"), Signal(name=f"goes_on{number}")
             m.d.comb += goes_on.eq(Mux(item.valid & item.ready, ~item.payload.last, within_item[number]))
             m.d.sync += [
                 within_item[number].eq(goes_on),
-                self._lent[number].eq((scalars.valid | under_way) & ~goes_on),
+                self._lent[number].eq(self.calls & ~goes_on & (under_way | ~self.hold)),
             ]
         corner(m, platform, "tile_waits_for_items", scalars.valid & within_item.any())
         return fires

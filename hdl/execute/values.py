@@ -47,8 +47,8 @@ class Values(wiring.Component):
     each line: its keys. opens: Out, lines: for that `Gather`.
     scores: In, for each line `untimed(score_layout(config))`: items in their order, an item's keys in any.
     write: In, stream of `write_layout(config)`, a row of V, always taken; as that of `GatherLines`.
-    enable: In, 1: items may go to the PE array. busy: Out, 1: some have begun, and have beats to come within this cycle
-    or later. Dense tiles may be given to the array while neither is.
+    enable: In, 1: items may begin to go to the PE array. busy: Out, 1: some have begun, in an earlier cycle, and have
+    beats to come, in this one or later. No line of the array may be lent to dense tiles meanwhile.
     item0, …: Out, stream of `beat_layout(arrays, name_bits)`: codes and rows of V, an item's keys in any order, none
     with a code of 0; scale0, …: Out, stream of `MULTIPLIER`: of the same items. No valid depends on a ready.
 

@@ -18,6 +18,7 @@ from hdl.execute.query_feed import query_layout
 from tests.arith import simulate
 from tests.execute.attending import ARRAYS, CONFIG, Head, golden, head, items
 from tests.execute.gathering import as_number, item_pattern
+from tests.execute.test_pe_array_unit import product, streams_of
 from tests.planted import Planted
 from tests.speculate.plans import pack
 
@@ -52,9 +53,19 @@ async def fill(context, dut, config: ItemsConfig, heads) -> None:
         context.set(port.valid, 0)
 
 
-def contexts_of(dut, config: ItemsConfig, arrays: PeArraysConfig, heads, *, idle=0.0, rest=0.0, pause=0.0) -> dict:
+def contexts_of(
+    dut,
+    config: ItemsConfig,
+    arrays: PeArraysConfig,
+    heads,
+    *,
+    idle=0.0,
+    rest=0.0,
+    pause=0.0,
+    beside=lambda context: None,
+) -> dict:
     """Contexts by head and row. idle: how often no item is offered; rest: how often a context is not taken; pause: how
-    often items of V may not begin."""
+    often items of V may not begin. beside: is told in each cycle, when all is driven."""
     rng, queue = random.Random(1), deque(item_pattern(config, item) for item in items([h for h, *_ in heads], config))
     sinks = [simulate.Sink(getattr(dut, f"context{n}")) for n in range(config.lines)]
     total = len(queue) * arrays.groups
@@ -70,6 +81,7 @@ def contexts_of(dut, config: ItemsConfig, arrays: PeArraysConfig, heads, *, idle
             context.set(dut.multiply, rng.random() >= pause)
             for n in range(config.lines):
                 context.set(getattr(dut, f"context{n}").ready, rng.random() >= rest)
+            beside(context)
             for sink in sinks:
                 sink.sample(context)
             if offered and context.get(dut.i.ready):
@@ -93,7 +105,7 @@ def contexts_of(dut, config: ItemsConfig, arrays: PeArraysConfig, heads, *, idle
     return found
 
 
-def check(dut, config: ItemsConfig, arrays: PeArraysConfig, heads, **flow: float) -> None:
+def check(dut, config: ItemsConfig, arrays: PeArraysConfig, heads, **flow) -> None:
     expected = {name: row.context for name, row in golden([each for each, *_ in heads]).items()}
     assert contexts_of(dut, config, arrays, heads, **flow) == expected
 
@@ -122,3 +134,34 @@ def test_another_shape() -> None:
 def test_a_fault_is_caught(fault) -> None:
     with pytest.raises(AssertionError):
         check(Planted(Attention(CONFIG, ARRAYS), **fault), CONFIG, ARRAYS, attended(CONFIG, 0.5))
+
+
+def test_tiles_in_turn_with_items() -> None:
+    """Lists of rows whose tiles come while items are under way: products and contexts are golden."""
+    # So flat that few codes are 0, and the lines of V have much to do.
+    heads = [(replace(each, exponent=(40_000, 26)), q, k) for each, q, k in attended(CONFIG, 1.0)]
+    products = [product(2, 4, 4, CONFIG.lanes)] * 8
+    streams = streams_of(products, ARRAYS)
+    sources = {name: deque(getattr(streams, name)) for name in ("rows", "x", "tile", "w", "column")}
+    dut, rng = Attention(CONFIG, ARRAYS), random.Random(2)
+    sink = simulate.Sink(dut.o)
+    shown, turns = dict.fromkeys(sources, False), []
+
+    def beside(context) -> None:
+        context.set(dut.o.ready, 1)
+        for name, queue in sources.items():
+            port = getattr(dut, name)
+            # A tile from time to time.
+            shown[name] = bool(queue) and (shown[name] or name != "tile" or rng.random() < 0.2)
+            context.set(port.valid, shown[name])
+            context.set(Value.cast(port.payload), queue[0] if queue else 0)
+            if shown[name] and context.get(port.ready):
+                queue.popleft()
+                shown[name] = False
+        sink.sample(context)
+        turns.append((context.get(dut.busy), len(sink.seen)))
+
+    check(dut, CONFIG, ARRAYS, heads, beside=beside)
+    assert sink.seen == streams.results[: len(sink.seen)]
+    tiles = {seen for busy, seen in turns if busy}
+    assert len(tiles) > 3, "tiles between items"
