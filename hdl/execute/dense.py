@@ -20,7 +20,7 @@ from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.pe_arrays import PeArraysConfig
 from hdl.arith.compare import less
-from hdl.execute.line import sums_layout
+from hdl.execute.line import row_layout, sums_layout
 from hdl.execute.scaler import Scaler, columns_layout, results_layout
 from hdl.shared import share
 from hdl.store import Store
@@ -44,10 +44,22 @@ def half_of(config: PeArraysConfig) -> int:
     return config.lines // 2
 
 
+def active_lines(config: PeArraysConfig, last_line: Value, double: Value) -> Value:
+    """The lines of a list's rows; for two tiles at once, also those above by half of the lines."""
+    half = half_of(config)
+    has = [~less(last_line, Const(line, len(last_line))) for line in range(config.lines)]
+    return Cat(own | (double & has[n - half] if n // half == 1 else 0) for n, own in enumerate(has))
+
+
 def tile_layout() -> data.StructLayout:
     """A tile of `lanes` columns for the rows of a list: results have 16 bits if `wide`, else 8; `last`: the list's.
-    `double`: this tile and the next one at once, on either half of the lines, of a list of no more rows than that."""
+    `double`: this tile and the next one at once, each on one half of the lines, of a list of no more rows than that."""
     return data.StructLayout({"wide": 1, "last": 1, "double": 1})
+
+
+def weights_layout(lanes: int) -> data.ArrayLayout:
+    """Rows of weights for the lower and, of two tiles at once, for the upper half of the lines."""
+    return data.ArrayLayout(row_layout(lanes), 2)
 
 
 def word_layout() -> data.ArrayLayout:
@@ -170,7 +182,7 @@ class RowStores(wiring.Component):
         # `half`, one-hot, for what has less time.
         turn = Signal(2, init=1)
         at = Signal.like(rows.last_at)
-        active = self._active(rows)
+        active = active_lines(config, rows.last_line, self.tile.payload.double)
         enters, ends, moves = Signal(), Signal(), Signal()
         byte_bits = WORD.bit_length() - 1
         m.d.comb += [
@@ -208,13 +220,6 @@ class RowStores(wiring.Component):
                 scalars.a[line].eq(reduce(or_, bytes_)),
             ]
         m.d.comb += moves.eq(self._offer(m, scalars, held))
-
-    def _active(self, rows: data.View) -> Value:
-        """The lines of the list's rows; for two tiles at once, also those above by half of the lines."""
-        lines, half = self._config.lines, half_of(self._config)
-        has = [~less(rows.last_line, Const(line, len(rows.last_line))) for line in range(lines)]
-        double = self.tile.payload.double
-        return Cat(own | (double & has[n - half] if n // half == 1 else 0) for n, own in enumerate(has))
 
     def _offer(self, m: Module, scalars: data.View, comes: Value) -> Value:
         """Scalars that come go to the output, or to a second place if it is taken; whether that one is free, which

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.pe_arrays import PeArraysConfig
 from hdl.cover import corner
+from hdl.execute.dense import half_of
 from hdl.execute.dot_line import DotLine, beat_layout, sum_layout, untimed
 from hdl.execute.dot_tiles import DotReader, DotTiles
 from hdl.shared import share
@@ -107,7 +108,8 @@ class DotArray(wiring.Component):
         """Beats to a line: of a tile that has come to it, else its own."""
         tile, beat = self._tiles.o, line.i.payload
         of_tile = tile.valid & tile.payload.active[number]
-        shared = {"a": tile.payload.a[number], **{name: tile.payload[name] for name in ("b", "first", "last")}}
+        b = tile.payload.b[number // half_of(self._config) == 1]
+        shared = {"a": tile.payload.a[number], "b": b, **{name: tile.payload[name] for name in ("first", "last")}}
         if not self._items:
             m.d.comb += [line.i.valid.eq(of_tile), *(beat[name].eq(value) for name, value in shared.items())]
             return

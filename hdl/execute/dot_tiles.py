@@ -17,7 +17,7 @@ from config.execute import STREAM_BITS
 from config.pe_arrays import PeArraysConfig
 from hdl.arith.compare import less
 from hdl.cover import corner
-from hdl.execute.dense import clip_results, tile_layout
+from hdl.execute.dense import active_lines, clip_results, half_of, tile_layout, weights_layout
 from hdl.execute.dot_line import untimed
 from hdl.execute.line import row_layout
 from hdl.execute.scaler import COLUMN, Scaler, results_layout
@@ -44,17 +44,19 @@ def list_layout(config: PeArraysConfig) -> data.StructLayout:
 
 
 def info_layout(config: PeArraysConfig) -> data.StructLayout:
-    """Of a column: its number in its tile, whether that is the `last` one, the last of its lines, whether results are
-    `wide`."""
-    return data.StructLayout({"column": range(config.lanes), "last": 1, "last_line": range(config.lines), "wide": 1})
+    """Of a column: its number in its tile, whether that is the `last` one; the last of its lines, or of those of a half
+    if there are two columns, of `double` tiles; whether results are `wide`."""
+    return data.StructLayout(
+        {"column": range(config.lanes), "last": 1, "last_line": range(config.lines), "wide": 1, "double": 1}
+    )
 
 
 def beat_layout(config: PeArraysConfig) -> data.StructLayout:
-    """`a`: for each line that is `active`, `lanes` bytes of its row; `b`: as many weights; `first`, `last` of a
-    column."""
-    row = row_layout(config.lanes)
-    rows = data.ArrayLayout(row, config.lines)
-    return data.StructLayout({"a": rows, "b": row, "active": config.lines, "first": 1, "last": 1})
+    """`a`: for each line that is `active`, `lanes` bytes of its row; `b`: as many weights, for either half of the lines;
+    `first`, `last` of a column."""
+    rows = data.ArrayLayout(row_layout(config.lanes), config.lines)
+    b = weights_layout(config.lanes)
+    return data.StructLayout({"a": rows, "b": b, "active": config.lines, "first": 1, "last": 1})
 
 
 def result_tag_layout(config: PeArraysConfig) -> data.StructLayout:
@@ -71,10 +73,11 @@ class DotTiles(wiring.Component):
     Members
     -------
     rows: In, stream of `rows_layout(config)`: a list, taken when its last word has come.
-    x: In, stream of `row_layout(lanes)`: the words of each row, row after row of the list.
+    x: In, stream of `row_layout(lanes)`: the words of each row, row after row of the list. Rows of a list that has no
+    more than half of the lines are stored in both halves.
     tile: In, stream of `tile_layout()`: tiles of `lanes` columns for the list that came first; a list has at least one.
-    w: In, stream of `row_layout(lanes)`: of each column of a tile, as many words of weights. Where rows end within a
-    word, what is left of it is 0 in `w`.
+    w: In, stream of `weights_layout(lanes)`: of each column of a tile, as many words of weights, and beside them, of
+    two tiles at once, those of the second one's. Where rows end within a word, what is left of it is 0 in `w`.
     waits: Out, 1: a tile is under way, or might be. go: In, 1: its beats may be taken. room: In, 1: a column may end.
     ends: Out, 1: one does, with the next beat; info: Out, `info_layout(config)`, its own.
     o: Out, `untimed(beat_layout(config))`: a cycle behind `w`.
@@ -91,7 +94,7 @@ class DotTiles(wiring.Component):
                 "rows": In(stream.Signature(rows_layout(config))),
                 "x": In(stream.Signature(row_layout(config.lanes))),
                 "tile": In(stream.Signature(tile_layout())),
-                "w": In(stream.Signature(row_layout(config.lanes))),
+                "w": In(stream.Signature(weights_layout(config.lanes))),
                 "waits": Out(1),
                 "go": In(1),
                 "room": In(1),
@@ -125,9 +128,14 @@ class DotTiles(wiring.Component):
             last_line.eq(line == given.last_line),
             self.rows.ready.eq(fire & last_word & last_line),
         ]
+        half_lines = half_of(self._config)
+        short = less(given.last_line, Const(half_lines, len(given.last_line)))
         for number, store in enumerate(self._stores):
+            mine = line == number
+            if number // half_lines == 1:
+                mine = mine | (short & (line == number - half_lines))
             m.d.comb += [
-                store.write.eq(fire & (line == number)),
+                store.write.eq(fire & mine),
                 store.write_at.eq(Mux(half, word + self._words, word)),
                 store.word.eq(self.x.payload),
             ]
@@ -163,6 +171,7 @@ class DotTiles(wiring.Component):
             self.info.last.eq(last_column),
             self.info.last_line.eq(rows.last_line),
             self.info.wide.eq(tile.wide),
+            self.info.double.eq(tile.double),
         ]
         with m.If(fire):
             m.d.sync += word.eq(Mux(last_word, 0, word + 1))
@@ -177,10 +186,12 @@ class DotTiles(wiring.Component):
         """The beat: what the stores show, and the rest from registers."""
         config, beat = self._config, self.o.payload
         shown = Signal(data.StructLayout({"b": beat.b.shape(), "first": 1, "last": 1}), reset_less=True)
-        active = Cat(~less(rows.last_line, Const(line, len(rows.last_line))) for line in range(config.lines))
+        active = active_lines(config, rows.last_line, self.tile.payload.double)
+        lower, upper = (Value.cast(given) for given in self.w.payload)
         m.d.sync += self.o.valid.eq(fire)
         with m.If(fire):
-            m.d.sync += [shown.b.eq(self.w.payload), shown.first.eq(first), shown.last.eq(last)]
+            m.d.sync += [Value.cast(shown.b).eq(Cat(lower, Mux(self.tile.payload.double, upper, lower)))]
+            m.d.sync += [shown.first.eq(first), shown.last.eq(last)]
             m.d.sync += beat.active.eq(active)
         m.d.comb += [beat[name].eq(shown[name]) for name in ("b", "first", "last")]
         for line, store in enumerate(self._stores):
@@ -199,11 +210,13 @@ class DotReader(wiring.Component):
     Members
     -------
     ends: In, 1, if `room`: Out, 1: a column ends; info: In, `info_layout(config)`, its own. sums: In, of each line.
-    column: In, stream of `COLUMN`, of each column of each tile.
+    column: In, stream of `COLUMN`, of each column of each tile; of two tiles at once, of the first's column and then of
+    the second's.
     o: Out, stream of `results_layout` of 16 bits with `result_tag_layout`: column by column, of `scalers` lines in each
     cycle; values of lines beyond the list's mean nothing.
 
-    A column's results leave in ceil(count / `scalers`) cycles. Two columns are under way at most.
+    A column's results leave in ceil(count / `scalers`) cycles. Two columns, or two pairs of them, are under way at most.
+    Two tiles at once ask for a half of lines that is a multiple of `scalers`.
     """
 
     def __init__(self, config: PeArraysConfig, *, latency: int):
@@ -258,18 +271,20 @@ class DotReader(wiring.Component):
     def _take(self, m: Module, places: list[data.View], infos: list[data.View], there: Value) -> Value:
         """Sums of some lines to the scalers, in turn; returns which place is done with."""
         config, scaler, out = self._config, self._scaler, Signal()
-        starts = range(0, config.lines, config.scalers)
-        group, line = Signal(len(starts), init=1), Signal(range(config.lines))
+        starts, half = range(0, config.lines, config.scalers), half_of(config)
+        group, line, upper = Signal(len(starts), init=1), Signal(range(config.lines)), Signal()
         info, tag = Signal(info_layout(config)), Signal(result_tag_layout(config))
-        enters, last = Signal(), Signal()
-        # No line of the next group is the list's.
-        follows = Cat(~less(info.last_line, Const(start, len(info.last_line))) for start in starts[1:])
+        enters, last, last_here = Signal(), Signal(), Signal()
+        # Lines of the next group are the list's; in the upper one of two tiles, those below them by half.
+        active = active_lines(config, info.last_line, info.double)
+        follows = Cat(active[start] & (upper | ~info.double | (start < half)) for start in starts[1:])
         m.d.comb += [
             info.eq(Mux(out, infos[1].as_value(), infos[0].as_value())),
-            last.eq((group[:-1] & follows) == 0),
+            last_here.eq((group[:-1] & follows) == 0),
+            last.eq(last_here & (upper | ~info.double)),
             scaler.i.valid.eq(Mux(out, there[1], there[0]) & self.column.valid),
             enters.eq(scaler.i.valid & scaler.i.ready),
-            self.column.ready.eq(Mux(out, there[1], there[0]) & scaler.i.ready & last),
+            self.column.ready.eq(Mux(out, there[1], there[0]) & scaler.i.ready & last_here),
             tag.line.eq(line),
             tag.column.eq(info.column),
             tag.wide.eq(info.wide),
@@ -278,15 +293,18 @@ class DotReader(wiring.Component):
         ]
         for k, pair in enumerate(scaler.i.payload.sums.pairs):
             shown: Value = Const(0, config.acc_bits)
-            for half, place in enumerate(places):
+            for which, place in enumerate(places):
                 for number, start in enumerate(starts):
                     if start + k < config.lines:
-                        chosen = group[number] & (out == half)
+                        chosen = group[number] & (out == which)
                         shown |= place[start + k].as_unsigned() & chosen.replicate(config.acc_bits)
             # A sum in one word: nothing is carried, nothing too much.
             m.d.comb += [pair.sum.eq(shown), scaler.i.payload.by[k].eq(self.column.payload)]
         with m.If(enters):
-            m.d.sync += [group.eq(Mux(last, 1, group << 1)), line.eq(Mux(last, 0, line + config.scalers))]
+            m.d.sync += [group.eq(group << 1), line.eq(line + config.scalers)]
+            with m.If(last_here):
+                above = 1 << half // config.scalers
+                m.d.sync += [group.eq(Mux(last, 1, above)), line.eq(Mux(last, 0, half)), upper.eq(~last)]
             with m.If(last):
                 m.d.sync += out.eq(~out)
         return Cat(enters & last & ~out, enters & last & out)

@@ -27,17 +27,13 @@ from hdl.execute.dense import (
     result_tag_layout,
     rows_layout,
     tile_layout,
+    weights_layout,
     word_layout,
 )
 from hdl.execute.layouts import MULTIPLIER
 from hdl.execute.line import PeLine, beat_layout, row_layout
 from hdl.execute.scaler import columns_layout, results_layout
 from hdl.shared import share
-
-
-def weights_layout(lanes: int) -> data.ArrayLayout:
-    """Rows of weights for the lower and, of two tiles at once, for the upper half of the lines."""
-    return data.ArrayLayout(row_layout(lanes), 2)
 
 
 class PeArray(wiring.Component):

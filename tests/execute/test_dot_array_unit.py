@@ -3,6 +3,7 @@
 idle."""
 
 from dataclasses import dataclass, field
+from itertools import product as product_of
 
 import numpy as np
 import pytest
@@ -49,16 +50,22 @@ def streams_of(products: list[Product], config: PeArraysConfig) -> Streams:
         s.rows += simulate.patterns([[count], [-(-depth // lanes)]], widths)
         # What is beyond a row's end meets weights of 0.
         s.x += in_words(each.x, lanes, 77)
-        s.w += in_words(each.layer.w, lanes, 0)
         y, wide = linear(each.x, each.layer), each.layer.bits == 16
-        s.column += simulate.patterns([each.layer.mul, each.layer.shift, each.layer.bias], [16, 6, 32])
-        for tile in range(tiles):
-            s.tile += simulate.patterns([[wide], [tile == tiles - 1]], [1, 1])
+        columns = simulate.patterns([each.layer.mul, each.layer.shift, each.layer.bias], [16, 6, 32])
+        together, noise = (2 if each.double else 1), ~each.layer.w[:1]
+        for tile in range(0, tiles, together):
+            s.tile += simulate.patterns([[wide], [tile == tiles - together], [each.double]], [1, 1, 1])
             for column in range(lanes):
-                for line in range(0, count, config.scalers):
-                    last = column == lanes - 1 and line + config.scalers >= count
-                    values = y[line : line + config.scalers, tile * lanes + column]
-                    s.results.append((*values.tolist(), line, column, int(wide), int(last)))
+                at = [(tile + upper) * lanes + column for upper in range(together)]
+                weights = np.concatenate([each.layer.w[at], noise])[:2]
+                low, high = (in_words(row[None], lanes, 0) for row in weights)
+                s.w += [one | other << 8 * lanes for one, other in zip(low, high, strict=True)]
+                s.column += [columns[n] for n in at]
+                for upper, line in product_of(range(together), range(0, count, config.scalers)):
+                    last = column == lanes - 1 and line + config.scalers >= count and upper == together - 1
+                    values = y[line : line + config.scalers, at[upper]]
+                    number = line + upper * (config.lines // 2)
+                    s.results.append((*values.tolist(), number, column, int(wide), int(last)))
     return s
 
 
@@ -96,6 +103,21 @@ def mixed(lanes: int) -> list[Product]:
 @pytest.mark.parametrize(("lanes", "scalers", "flow"), [(4, 2, 0.0), (2, 2, 0.5), (3, 1, 0.5), (5, 5, 0.0)])
 def test_products_are_golden(lanes: int, scalers: int, flow: float) -> None:
     check_products(small(lanes=lanes, scalers=scalers), mixed(lanes), flow=flow)
+
+
+@pytest.mark.parametrize("flow", [0.0, 0.5])
+@pytest.mark.parametrize(("lines", "scalers"), [(4, 2), (5, 1), (8, 2)])
+def test_two_tiles_at_once(lines: int, scalers: int, flow: float) -> None:
+    """Lists of up to half of the lines, among others."""
+    shapes = [(2, 17, 4, True), (1, 8, 2, True), (3, 9, 2, False), (lines // 2, 20, 2, True), (1, 1, 2, True)]
+    products = [product(rows, depth, tiles, 4, double=double) for rows, depth, tiles, double in shapes]
+    check_products(small(lines=lines, scalers=scalers), products, flow=flow)
+
+
+def test_two_tiles_take_the_time_of_one() -> None:
+    config = small(lines=4)
+    entered = check_products(config, [product(2, 20, 4, 4, double=True)] * 2)
+    assert entered["w"] == list(range(entered["w"][0], entered["w"][0] + 2 * 2 * 4 * 5))
 
 
 def test_products_of_ends() -> None:
@@ -182,7 +204,7 @@ def test_items_alone() -> None:
 def test_ports() -> None:
     found = {name: shape.width for name, shape in simulate.ports(DotArray(small(), tag_bits=3)).items()}
     assert {name: width for name, width in found.items() if name.endswith("payload")} == {
-        "rows__payload": 2 + 5, "x__payload": 32, "tile__payload": 2, "w__payload": 32,
+        "rows__payload": 2 + 5, "x__payload": 32, "tile__payload": 3, "w__payload": 64,
         "column__payload": 54, "o__payload": 2 * 16 + 2 + 2 + 2,
         **{f"beat{n}__payload": 64 + 2 + 3 + 1 for n in range(3)}, **{f"sum{n}__payload": 22 + 3 for n in range(3)},
     }  # fmt: skip
