@@ -30,8 +30,8 @@ def run_dense(config: PeArraysConfig, planned: Planned) -> dict[str, Spent]:
     spent = {}
     for phase in phases(planned):
         cycles, useful, rates = 0, 0, []
-        for parts in phase.arrays:
-            found = dense.run(config, [part.product for part in parts])
+        for side, parts in zip((dense.Inner(config), dense.Outer(config)), phase.arrays, strict=True):
+            found = dense.run(side, [part.product for part in parts])
             for part, result in zip(parts, found.results, strict=True):
                 check(part, result)
             cycles, useful = max(cycles, found.cycles), useful + found.useful

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dense products of whole layers through a PE array in Verilator: lists of rows, tiles of columns, results as matrices.
+"""Dense products of whole layers through either PE array in Verilator: lists of rows, tiles of columns, results as
+matrices.
 
 x [n, D], Linear [N, D] ─► lists of at most `lines` rows ─► rows, x, tile, w, column ─► array ─► y [n, N]
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from amaranth.hdl import Shape
@@ -15,16 +18,14 @@ from numpy.typing import NDArray
 from config.execute import STREAM_BITS
 from config.pe_arrays import PeArraysConfig
 from golden.execute.linear import Linear
-from hdl.execute.dense import WORD, half_of, result_tag_layout, rows_layout, tile_layout
+from hdl.execute import dense, dot_tiles
+from hdl.execute.dot_array import DotArray
 from hdl.execute.pe_array import PeArray
 from hdl.execute.scaler import COLUMN
 from sim import replay
 from sim.packing import pack, unpack
 
 Int64 = NDArray[np.int64]
-NAME = "pe_array"
-REPEATED = ("pe_line", "pe_bundle2", "context_reader", "row_store")
-"""Modules with many instances, which the simulator compiles once."""
 LIMIT = 1000
 
 
@@ -44,8 +45,7 @@ class Product:
 @dataclass(frozen=True)
 class Measured:
     """results: y int64 [n, N] of each product. cycles: from the first beat of weights to the last result: what brings
-    the first rows goes on beside what was before. rate: cycles simulated
-    in a second."""
+    the first rows goes on beside what was before. rate: cycles simulated in a second."""
 
     results: list[Int64]
     cycles: int
@@ -57,30 +57,127 @@ class Measured:
         return self.useful / (self.cycles * config.lines * config.lanes)
 
 
-def columns_of(layer: Linear, columns: slice | NDArray[np.integer]) -> Linear:
-    """The layer with those of its columns alone."""
-    return Linear(layer.w[columns], layer.bias[columns], layer.mul[columns], layer.shift[columns], layer.bits)
+@dataclass(frozen=True)
+class Words:
+    """Of each tile: words of weights; and, in the order in which its results leave, what they are scaled by."""
+
+    w: list[list[int]]
+    column: list[list[int]]
 
 
-def run(config: PeArraysConfig, products: Sequence[Product], *, idle: float = 0.0, stall: float = 0.0) -> Measured:
+@dataclass(frozen=True)
+class Side(ABC):
+    """An array, as far as the two differ. word: bytes of a row that come in a cycle."""
+
+    config: PeArraysConfig
+    word: int
+
+    @abstractmethod
+    def model(self) -> replay.Model: ...
+
+    @abstractmethod
+    def list_word(self, count: int, depth: int) -> int:
+        """What stands for a list of rows."""
+
+    @abstractmethod
+    def weights(self, layer: Linear) -> Words: ...
+
+    @abstractmethod
+    def order(self, count: int, turn: Sequence[int]) -> tuple[Int64, Int64]:
+        """Rows and columns [payloads, scalers] of what leaves of tiles that are worked on at once; rows that are not
+        the list's mean nothing."""
+
+
+@cache
+def _outer(config: PeArraysConfig) -> replay.Model:
+    return replay.build(PeArray(config), "pe_array", ("pe_line", "pe_bundle2", "context_reader", "row_store"))
+
+
+@cache
+def _inner(config: PeArraysConfig) -> replay.Model:
+    return replay.build(DotArray(config), "dot_array", ("dot_line", "dot_product", "dot_store"))
+
+
+class Outer(Side):
+    """`hdl.execute.pe_array`: a byte of each row times a row of weights of as many columns as there are lanes."""
+
+    def __init__(self, config: PeArraysConfig) -> None:
+        super().__init__(config, dense.WORD)
+
+    def model(self) -> replay.Model:
+        return _outer(self.config)
+
+    def list_word(self, count: int, depth: int) -> int:
+        return _beside(dense.rows_layout(self.config), {"count": [count], "depth": [depth]})[0]
+
+    def weights(self, layer: Linear) -> Words:
+        lanes, scalers, groups = self.config.lanes, self.config.scalers, self.config.groups
+        tiles, bits = np.reshape(layer.w, (-1, lanes, layer.w.shape[1])), Shape.cast(COLUMN).width
+        columns = _columns(layer)
+        grouped = [
+            sum(column << k * bits for k, column in enumerate(columns[first : first + scalers]))
+            for first in range(0, len(columns), scalers)
+        ]
+        return Words([pack(tile.T, 8) for tile in tiles], _cut(grouped, groups))
+
+    def order(self, count: int, turn: Sequence[int]) -> tuple[Int64, Int64]:
+        lanes, scalers = self.config.lanes, self.config.scalers
+        group, tile, row, k = np.meshgrid(
+            np.arange(self.config.groups), np.asarray(turn), np.arange(count), np.arange(scalers), indexing="ij"
+        )
+        return row.reshape(-1, scalers), (tile * lanes + group * scalers + k).reshape(-1, scalers)
+
+
+class Inner(Side):
+    """`hdl.execute.dot_array`: bytes of each row times as many weights of one column."""
+
+    def __init__(self, config: PeArraysConfig) -> None:
+        super().__init__(config, config.lanes)
+
+    def model(self) -> replay.Model:
+        return _inner(self.config)
+
+    def list_word(self, count: int, depth: int) -> int:
+        return _beside(dot_tiles.rows_layout(self.config), {"count": [count], "words": [-(-depth // self.word)]})[0]
+
+    def weights(self, layer: Linear) -> Words:
+        lanes, depth = self.config.lanes, layer.w.shape[1]
+        words = pack(np.pad(layer.w, ((0, 0), (0, -depth % lanes))).reshape(-1, lanes), 8)
+        return Words(_cut(words, lanes * -(-depth // lanes)), _cut(_columns(layer), lanes))
+
+    def order(self, count: int, turn: Sequence[int]) -> tuple[Int64, Int64]:
+        lanes, scalers = self.config.lanes, self.config.scalers
+        column, tile, first, k = np.meshgrid(
+            np.arange(lanes), np.asarray(turn), np.arange(0, count, scalers), np.arange(scalers), indexing="ij"
+        )
+        return (first + k).reshape(-1, scalers), (tile * lanes + column).reshape(-1, scalers)
+
+
+def run(side: Side, products: Sequence[Product], *, idle: float = 0.0, stall: float = 0.0) -> Measured:
     """One product after the other, as fast as the array takes them. Raises `SimulationError` if it stands still."""
-    packed: dict[int, _Words] = {}
+    packed: dict[int, Words] = {}
     words: dict[str, list[int]] = {name: [] for name in ("rows", "x", "tile", "w", "column")}
+    places = []
     for product in products:
         # Products of other rows with the same weights share them.
         if id(product.layer) not in packed:
-            packed[id(product.layer)] = _weights(config, product.layer)
-        _add(config, words, product, packed[id(product.layer)])
-    due = sum(len(each.x) * len(each.layer.w) for each in products)
+            packed[id(product.layer)] = side.weights(product.layer)
+        places.append(_add(side, words, product, packed[id(product.layer)]))
+    due, model = sum(len(rows) for rows, _ in places), side.model()
+    sinks = dict.fromkeys(model.streams.sinks, 0) | {"o": due}
     limit = LIMIT + 4 * (len(words["w"]) + len(words["x"]) + due)
-    job = replay.Job(words, _due(config, due), idle=idle, stall=stall, limit=limit)
-    found = replay.run(PeArray(config, tag_bits=1), NAME, job, REPEATED)
-    results = _matrices(config, products, found.sinks["o"].payloads)
+    found = replay.run(model, replay.Job(words, sinks, idle=idle, stall=stall, limit=limit))
+    values = unpack(found.sinks["o"].payloads, STREAM_BITS, side.config.scalers)
+    results, at = [], 0
+    for product, (rows, columns) in zip(products, places, strict=True):
+        results.append(_matrix(product, rows, columns, values[at : at + len(rows)]))
+        at += len(rows)
     return Measured(results, found.cycles - found.first["w"], sum(each.useful for each in products), found.rate)
 
 
-def _due(config: PeArraysConfig, results: int) -> dict[str, int]:
-    return {"o": results // config.scalers} | {f"context{line}": 0 for line in range(config.lines)}
+def columns_of(layer: Linear, columns: slice | NDArray[np.integer]) -> Linear:
+    """The layer with those of its columns alone."""
+    return Linear(layer.w[columns], layer.bias[columns], layer.mul[columns], layer.shift[columns], layer.bits)
 
 
 def lists(count: int, lines: int) -> list[slice]:
@@ -88,87 +185,61 @@ def lists(count: int, lines: int) -> list[slice]:
     return [slice(first, min(first + lines, count)) for first in range(0, count, lines)]
 
 
-@dataclass(frozen=True)
-class _Words:
-    """Of each tile: a row of weights for each term; of each of its groups of columns, what results are scaled by."""
-
-    w: list[list[int]]
-    column: list[list[int]]
-
-
-def _weights(config: PeArraysConfig, layer: Linear) -> _Words:
-    scalers, tiles = config.scalers, np.reshape(layer.w, (-1, config.lanes, layer.w.shape[1]))
-    columns = _beside(COLUMN, {"mul": layer.mul, "shift": layer.shift, "bias": layer.bias})
-    bits = Shape.cast(COLUMN).width
-    grouped = [
-        sum(column << k * bits for k, column in enumerate(columns[first : first + scalers]))
-        for first in range(0, len(columns), scalers)
-    ]
-    each = range(0, len(grouped), config.groups)
-    return _Words([pack(tile.T, 8) for tile in tiles], [grouped[n : n + config.groups] for n in each])
-
-
-def _beside(layout: data.StructLayout, fields: dict[str, Int64]) -> list[int]:
-    """Fields [N] as N payloads of a layout."""
-    widths = {name: Shape.cast(layout[name].shape).width for name in fields}
-    return [
-        sum((int(value) & (1 << widths[name]) - 1) << layout[name].offset for name, value in zip(fields, row, strict=True))
-        for row in zip(*fields.values(), strict=True)
-    ]
-
-
-def _add(config: PeArraysConfig, words: dict[str, list[int]], product: Product, given: _Words) -> None:
-    count, depth = product.x.shape
-    padded = np.pad(product.x, ((0, 0), (0, -depth % WORD))).reshape(count, -1, WORD)
-    for rows in lists(count, config.lines):
-        some = rows.stop - rows.start
-        words["rows"] += _beside(rows_layout(config), {"count": np.array([some]), "depth": np.array([depth])})
-        words["x"] += pack(padded[rows].reshape(-1, WORD), 8)
-        turns = turns_of(config, some, len(given.w))
-        fields = {
-            "wide": [product.layer.bits == STREAM_BITS] * len(turns),
-            "last": [n == len(turns) - 1 for n in range(len(turns))],
-            "double": [len(turn) == 2 for turn in turns],
-        }
-        words["tile"] += _beside(tile_layout(), {name: np.array(each, np.int64) for name, each in fields.items()})
-        for turn in turns:
-            if len(turn) == 1:
-                words["w"] += given.w[turn[0]]
-                words["column"] += given.column[turn[0]]
-                continue
-            first, second = (given.w[tile] for tile in turn)
-            words["w"] += [low | high << 8 * config.lanes for low, high in zip(first, second, strict=True)]
-            pairs = zip(*(given.column[tile] for tile in turn), strict=True)
-            words["column"] += [column for pair in pairs for column in pair]
-
-
 def turns_of(config: PeArraysConfig, count: int, tiles: int) -> list[tuple[int, ...]]:
     """Tiles that are worked on at once, for a list of so many rows."""
-    together = 2 if count <= half_of(config) else 1
+    together = 2 if count <= dense.half_of(config) else 1
     return [tuple(range(first, min(first + together, tiles))) for first in range(0, tiles, together)]
 
 
-def _matrices(config: PeArraysConfig, products: Sequence[Product], payloads: list[int]) -> list[Int64]:
-    """Results, put where their tags say that they belong."""
-    scalers, layout = config.scalers, result_tag_layout(config)
-    values = unpack(payloads, STREAM_BITS, scalers)
-    tags = np.array([payload >> STREAM_BITS * scalers for payload in payloads], np.int64)
+def _add(side: Side, words: dict[str, list[int]], product: Product, given: Words) -> tuple[Int64, Int64]:
+    """Returns rows and columns of what leaves; rows -1 where it means nothing."""
+    (count, depth), lines = product.x.shape, side.config.lines
+    padded = np.pad(product.x, ((0, 0), (0, -depth % side.word))).reshape(count, -1, side.word)
+    all_rows, all_columns = [], []
+    for some in lists(count, lines):
+        here = some.stop - some.start
+        words["rows"].append(side.list_word(here, depth))
+        words["x"] += pack(padded[some].reshape(-1, side.word), 8)
+        turns = turns_of(side.config, here, len(given.w))
+        words["tile"] += _tiles(turns, product.layer.bits == STREAM_BITS)
+        for turn in turns:
+            words["w"] += _together([given.w[tile] for tile in turn], 8 * side.config.lanes)
+            words["column"] += [each for step in zip(*(given.column[tile] for tile in turn), strict=True) for each in step]
+            rows, columns = side.order(here, turn)
+            all_rows.append(np.where(rows < here, rows + some.start, -1))
+            all_columns.append(columns)
+    return np.concatenate(all_rows), np.concatenate(all_columns)
 
-    def tag(name: str) -> Int64:
-        each = layout[name]
-        return tags >> each.offset & ((1 << Shape.cast(each.shape).width) - 1)
 
-    results, at = [], 0
-    for product in products:
-        y = np.zeros((len(product.x), len(product.layer.w)), np.int64)
-        for rows in lists(len(product.x), config.lines):
-            some = rows.stop - rows.start
-            for turn in turns_of(config, some, len(product.layer.w) // config.lanes):
-                part = slice(at, at + some * len(turn) * config.groups)
-                at = part.stop
-                line, half = tag("line")[part, None], half_of(config)
-                upper = (line >= half) & (len(turn) == 2)
-                columns = (turn[0] + upper) * config.lanes + tag("group")[part, None] * scalers + np.arange(scalers)
-                y[rows.start + line - upper * half, columns] = values[part]
-        results.append(y)
-    return results
+def _matrix(product: Product, rows: Int64, columns: Int64, values: Int64) -> Int64:
+    y = np.zeros((len(product.x), len(product.layer.w)), np.int64)
+    there = rows >= 0
+    y[rows[there], columns[there]] = values[there]
+    return y
+
+
+def _tiles(turns: Sequence[Sequence[int]], wide: bool) -> list[int]:
+    last = [n == len(turns) - 1 for n in range(len(turns))]
+    fields = {"wide": [wide] * len(turns), "last": last, "double": [len(turn) == 2 for turn in turns]}
+    return _beside(dense.tile_layout(), fields)
+
+
+def _together(words: Sequence[list[int]], bits: int) -> list[int]:
+    return [sum(word << n * bits for n, word in enumerate(beat)) for beat in zip(*words, strict=True)]
+
+
+def _columns(layer: Linear) -> list[int]:
+    return _beside(COLUMN, {"mul": layer.mul, "shift": layer.shift, "bias": layer.bias})
+
+
+def _cut(words: list[int], size: int) -> list[list[int]]:
+    return [words[first : first + size] for first in range(0, len(words), size)]
+
+
+def _beside(layout: data.StructLayout, fields: dict[str, Sequence[int] | Int64]) -> list[int]:
+    """Fields [N] as N payloads of a layout."""
+    masks = {name: (1 << Shape.cast(layout[name].shape).width) - 1 for name in fields}
+    return [
+        sum((int(value) & masks[name]) << layout[name].offset for name, value in zip(fields, row, strict=True))
+        for row in zip(*fields.values(), strict=True)
+    ]

@@ -87,7 +87,8 @@ def streams_of(unit: wiring.Component) -> Streams:
     ports = {name: (len(value), direction) for name, (value, direction) in ports_of(unit).items()}
     found = Streams({}, {}, {}, {})
     names = {name.removesuffix("__payload") for name in ports if name.endswith("__payload")}
-    streams = {name for name in names if f"{name}__valid" in ports}
+    # What cannot wait for anybody is no stream, but left open.
+    streams = {name for name in names if f"{name}__ready" in ports}
     for name, (bits, direction) in ports.items():
         stream = name.rpartition("__")[0]
         if stream not in streams:
@@ -141,19 +142,26 @@ class Run:
     rate: float
 
 
-def build(unit: wiring.Component, name: str, repeated: Sequence[str] = ()) -> Path:
-    """Folder of the model of the unit between its files, built if need be. repeated: as of `runner.build`, without the
-    unit's name."""
-    return runner.build(
-        f"{verilog(unit, name)}{_MODULES}{_top(streams_of(unit), name)}",
-        f"{name}_replay",
-        repeated=[f"{name}_{module}" for module in repeated],
-    )
+@dataclass(frozen=True)
+class Model:
+    """A unit between its files: the folder of its simulation."""
+
+    name: str
+    streams: Streams
+    folder: Path
 
 
-def run(unit: wiring.Component, name: str, job: Job, repeated: Sequence[str] = ()) -> Run:
-    """Raises `SimulationError` where something that is due has not come within the limit, and names the streams."""
-    streams, folder = streams_of(unit), build(unit, name, repeated)
+def build(unit: wiring.Component, name: str, repeated: Sequence[str] = ()) -> Model:
+    """Built if need be. repeated: as of `runner.build`, without the unit's name."""
+    streams = streams_of(unit)
+    text = f"{verilog(unit, name)}{_MODULES}{_top(streams, name)}"
+    folder = runner.build(text, f"{name}_replay", repeated=[f"{name}_{module}" for module in repeated])
+    return Model(name, streams, folder)
+
+
+def run(model: Model, job: Job) -> Run:
+    """Raises `SimulationError` where something that is due has not come within the limit."""
+    name, streams = model.name, model.streams
     runner.WORK.mkdir(parents=True, exist_ok=True)
     # A failed run leaves its folder.
     work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=runner.WORK)).resolve()
@@ -166,7 +174,7 @@ def run(unit: wiring.Component, name: str, job: Job, repeated: Sequence[str] = (
     orders = {"steps": [(list(step.sources), dict(step.inputs)) for step in steps], "limit": job.limit}
     orders |= {"streams": streams, "due": dict(job.due), "idle": round(FULL * job.idle), "stall": round(FULL * job.stall)}
     (work / "jobs.pickle").write_bytes(pickle.dumps(orders))
-    runner.run(folder, f"{name}_replay", "sim.replay_bench", work, {runner.JOB: str(work)})
+    runner.run(model.folder, f"{name}_replay", "sim.replay_bench", work, {runner.JOB: str(work)})
     first, cycles, rate = pickle.loads((work / "results.pickle").read_bytes())
     result = Run({sink: _record(work / f"{sink}.out") for sink in streams.sinks}, first, cycles, rate)
     shutil.rmtree(work)
