@@ -82,7 +82,7 @@ class WaitingQueries(wiring.Component):
         there, shown, moves = Signal(range(PLACES + 1)), Signal(), Signal()
         m.d.comb += [
             moves.eq((there != 0) & (~shown | self.take)),
-            self.free.eq(there + self.write != PLACES),
+            self.free.eq(there != PLACES),
             store.write.eq(self.write),
             store.write_at.eq(write_at),
             store.word.eq(self.word),
@@ -115,7 +115,7 @@ class QueryFeed(wiring.Component):
     write: In, stream of `query_layout(config)`, always taken. Head h has the place of heads h ± sets.
     there: Out, lines, registered: the row for the item that the line was given last is on its way; two cycles behind
     `given`, if no other line wants one. begins: In, lines: the line takes `a`: Out, for each line, the row of Q of its
-    next item, in this cycle: three cycles after it was `there`, or later.
+    next item, in this cycle: two cycles after it was `there`, or later.
     """
 
     def __init__(self, config: ItemsConfig, *, stores: int = 1):
@@ -140,7 +140,7 @@ class QueryFeed(wiring.Component):
         m = Module()
         config = self._config
         m.d.comb += self.write.ready.eq(1)
-        wants, after = Signal(config.lines), Signal(config.lines)
+        wants = Signal(config.lines)
         wanted = Signal(data.ArrayLayout(wanted_layout(config), config.lines), reset_less=True)
         gets = self.given & self.advance.replicate(config.lines)
         for number in range(config.lines):
@@ -151,9 +151,8 @@ class QueryFeed(wiring.Component):
         each = config.lines // self._stores
         for number in range(self._stores):
             lines = range(number * each, (number + 1) * each)
-            m.d.comb += fetched[lines.start : lines.stop].eq(self._fetch(m, number, lines, after, wanted, platform))
-        m.d.comb += after.eq((wants | gets) & ~fetched)
-        m.d.sync += [wants.eq(after), self.there.eq((self.there & ~gets) | fetched)]
+            m.d.comb += fetched[lines.start : lines.stop].eq(self._fetch(m, number, lines, wants, wanted, platform))
+        m.d.sync += [wants.eq((wants | gets) & ~fetched), self.there.eq((self.there & ~gets) | fetched)]
         corner(m, platform, "lines_want_rows_at_once", (wants & ~fetched).any())
         return m
 
@@ -163,13 +162,11 @@ class QueryFeed(wiring.Component):
         store, choice = Store(1 << data.Layout.cast(wanted_layout(config)).size, row), FairChoice(len(lines))
         m.submodules[f"store{number}"] = share(store, "query_store", platform)
         m.submodules[f"choice{number}"] = share(choice, "query_choice", platform)
-        chosen, comes = (Signal(len(lines), name=f"{name}{number}") for name in ("chosen", "comes"))
-        # From registers: that a line wants a row, and has a place for it.
-        asks = Signal(len(lines), name=f"asks{number}")
+        chosen, comes = choice.chosen, Signal(len(lines), name=f"comes{number}")
         queues = [WaitingQueries(config) for _ in lines]
         asked = data.View(wanted_layout(config), one_of(chosen, [wanted[line].as_value() for line in lines]))
         m.d.comb += [
-            choice.asks.eq(asks),
+            choice.asks.eq(Cat(wants[line] & queue.free for line, queue in zip(lines, queues, strict=True))),
             store.read.eq(chosen.any()),
             store.read_at.eq(asked.as_value()),
             store.write.eq(self.write.valid),
@@ -177,11 +174,7 @@ class QueryFeed(wiring.Component):
             store.word.eq(self.write.payload.b),
         ]
         # A line that was chosen cannot ask again before its row has come, so `free` need not count what is on its way.
-        m.d.sync += [
-            asks.eq(Cat(wants[line] & queue.free for line, queue in zip(lines, queues, strict=True))),
-            chosen.eq(choice.chosen),
-            comes.eq(chosen),
-        ]
+        m.d.sync += comes.eq(chosen)
         for place, (line, queue) in enumerate(zip(lines, queues, strict=True)):
             m.submodules[f"queue{line}"] = share(queue, "queries", platform)
             m.d.comb += [
@@ -190,4 +183,4 @@ class QueryFeed(wiring.Component):
                 queue.take.eq(self.begins[line]),
                 self.a[line].eq(queue.a),
             ]
-        return choice.chosen
+        return chosen

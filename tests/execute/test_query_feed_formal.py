@@ -22,7 +22,7 @@ class FeedClaim(contract.Claim):
     what a line takes is the row of the item that it was given, in their order; a row is there within `bound` cycles,
     unless those before it are not taken. Row r of Q is the number r."""
 
-    DELAY = 2
+    DELAY = 1
 
     def __init__(self, dut: wiring.Component, bound: int):
         self._bound = bound
