@@ -125,11 +125,10 @@ def test_another_shape() -> None:
     "fault",
     [
         {"keys__payload": lambda key: key ^ 1 << 4},
-        {"queries__payload": lambda query: query ^ 1 << 6},
         {"i__payload": lambda item: item ^ 1 << 6},
         {"context1__valid": lambda valid: Const(0)},
     ],
-    ids=["K", "Q", "keys of an item", "contexts lost"],
+    ids=["K", "keys of an item", "contexts lost"],
 )
 def test_a_fault_is_caught(fault) -> None:
     with pytest.raises(AssertionError):
