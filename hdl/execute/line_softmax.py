@@ -24,7 +24,7 @@ from hdl.execute.sums_ahead import SumsAhead
 from hdl.shared import share
 
 FLIGHT = 16
-"""Cycles from a row of K at a line until its score can leave, at the most, without loss."""
+"""Cycles from a row of K at a line until the ring has passed on its score, if nothing waits; and some to spare."""
 
 
 class LineSoftmax(wiring.Component):

@@ -13,8 +13,8 @@ from sim.attention import Operands
 from tests.cycles.test_gather import CHOSEN, plan
 from tests.execute.gathering import plan_mask, shaped
 
-SMALL = shaped(lines=4, lanes=8, banks=8, tokens=32, chunk=32, heads=2, sets=2, ports=2)
-ARRAYS = PeArraysConfig(lines=4, lanes=8, terms=64, keys=32, scalers=2)
+SMALL = shaped(lines=2, lanes=4, banks=4, tokens=32, chunk=32, heads=2, sets=2, ports=1)
+ARRAYS = PeArraysConfig(lines=2, lanes=4, terms=64, keys=32, scalers=1)
 
 
 def random_operands(config: ItemsConfig, density: float, *, steep: int = 0) -> Operands:
