@@ -3,32 +3,53 @@
 
 x ─► generation ─► attention ─► projection ─► + ─► norm ─► up ─► GELU ─► down ─► + ─► norm
 
-Each part is given golden tensors and has to give golden ones, so together they make the layer's.
+Each part is given golden tensors and has to give golden ones, so together they make the layer's. The arrays take no
+part in sums, norms and GELU, which keep up with them and have benches of their own (`sim.execution`).
+
+`python -m sim.chain` measures MiniLM's layers under the plans of the chosen settings, and prints a table.
 """
 
-from dataclasses import dataclass
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from config.errors import Refusal
+from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
-from sim import dense
+from config.presets import pe_arrays
+from golden.execute.scales import Scale
+from sim import attention, dense, planned
 from sim.phases import ARRAYS, check, phases
-from sim.planned import Planned
+from sim.planned import LAYERS, METHODS, SENTENCES, Planned
+
+ATTENTION = "attention"
+QUERY_STORES = 4
+"""Copies of Q, for rows of few keys."""
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Of a phase: cycles of the array that takes longer; multiplications; share of what the lanes of both could have
-    done in that time; cycles simulated in a second, of one array."""
+    """Of a phase, on both arrays. cycles: of the one that takes longer. useful: multiplications that the plan asks for.
+    rate: cycles simulated in a second, of one array; 0 if not measured."""
 
     cycles: int
     useful: int
-    use: float
-    rate: float
+    rate: float = 0.0
+
+    def use(self, config: PeArraysConfig) -> float:
+        """Share of what the lanes of both arrays could have multiplied in that time."""
+        return self.useful / (ARRAYS * config.lines * config.lanes * self.cycles)
 
 
-def run_dense(config: PeArraysConfig, planned: Planned) -> dict[str, Spent]:
+def run_dense(config: PeArraysConfig, layer: Planned) -> dict[str, Spent]:
     """The dense phases of a layer, by name. Raises AssertionError at the first value that is not golden."""
     spent = {}
-    for phase in phases(planned):
+    for phase in phases(layer):
         cycles, useful, rates = 0, 0, []
         for side, parts in zip((dense.Inner(config), dense.Outer(config)), phase.arrays, strict=True):
             found = dense.run(side, [part.product for part in parts])
@@ -36,5 +57,87 @@ def run_dense(config: PeArraysConfig, planned: Planned) -> dict[str, Spent]:
                 check(part, result)
             cycles, useful = max(cycles, found.cycles), useful + found.useful
             rates.append(found.rate)
-        spent[phase.name] = Spent(cycles, useful, useful / (ARRAYS * config.lines * config.lanes * cycles), min(rates))
+        spent[phase.name] = Spent(cycles, useful, min(rates))
     return spent
+
+
+def run_attention(
+    items: ItemsConfig, arrays: PeArraysConfig, layers: Sequence[Planned], stores: int = QUERY_STORES
+) -> list[Spent]:
+    """Of each layer, from its first item to its last context. Raises AssertionError for a context that is not
+    golden."""
+    runs = attention.run(items, arrays, [_operands(each) for each in layers], stores=stores)
+    return [Spent(each.cycles, ARRAYS * each.keys * arrays.lanes) for each in runs]
+
+
+def _operands(layer: Planned) -> attention.Operands:
+    tensors, heads = layer.tensors, len(layer.plan.columns)
+    scales = [_of_heads(each, heads) for each in (layer.layer.exponent, layer.layer.context)]
+    return attention.Operands(tensors["q"], tensors["k"], tensors["v"], layer.plan.mask, *scales)
+
+
+def _of_heads(scale: Scale, heads: int) -> NDArray[np.int64]:
+    """mul and shift of each head."""
+    return np.stack([np.broadcast_to(np.ravel(each), heads) for each in (scale.mul, scale.shift)], axis=1)
+
+
+def run_layers(config: PeArraysConfig, items: ItemsConfig, layers: Sequence[Planned]) -> list[dict[str, Spent]]:
+    """Every phase of each layer, by name."""
+    found = [run_dense(config, each) for each in layers]
+    for spent, kept in zip(found, run_attention(items, config, layers), strict=True):
+        spent[ATTENTION] = kept
+    return found
+
+
+def total(spent: dict[str, Spent]) -> Spent:
+    """Of a layer, phase behind phase."""
+    return Spent(sum(each.cycles for each in spent.values()), sum(each.useful for each in spent.values()))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m sim.chain", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sentences", type=int, default=len(SENTENCES), help="how many sentences of 128 tokens")
+    parser.add_argument("--methods", nargs="+", choices=METHODS[1:], default=list(METHODS[1:]))
+    parser.add_argument("--layers", type=int, default=LAYERS, help="how many layers")
+    given = parser.parse_args(arguments)
+    try:
+        for line in _table(given.sentences, given.methods, given.layers):
+            print(line, flush=True)
+    except (Refusal, AssertionError) as error:
+        print(f"foreshift: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _table(sentences: int, methods: Sequence[str], count: int) -> list[str]:
+    """Of each layer: what the plan leaves; how busy the lanes are, phase by phase; cycles of the dense layer's; and how
+    much more that is than what is left."""
+    config, tokens = pe_arrays("minilm"), 128
+    items = ItemsConfig(lines=config.lines, lanes=config.lanes, sets=16)
+    static = replace(items, allocation="static")
+    names = ("generation", ATTENTION, "projection", "up", "down")
+    lines = ["| sentence | plan | layer | left | " + " | ".join(names) + " | static | cycles | of dense | over left |"]
+    lines += ["|" + "---|" * 3 + "---:|" * (len(names) + 5)]
+    with tqdm(total=sentences * (1 + len(methods)) * count, unit="layer") as progress:
+        for sentence in range(sentences):
+            ids = planned.sentence(sentence, tokens)
+            exact: list[Spent] = []
+            for method in ("dense", *methods):
+                layers = planned.layers(ids, method, count)
+                found = run_layers(config, items, layers)
+                fixed = run_attention(static, config, layers)
+                exact = exact or [total(each) for each in found]
+                for number, spent in enumerate(found):
+                    whole = total(spent)
+                    left, time = whole.useful / exact[number].useful, whole.cycles / exact[number].cycles
+                    uses = " | ".join(f"{spent[name].use(config):.3f}" for name in names)
+                    lines.append(
+                        f"| {sentence} | {method} | {number} | {left:.3f} | {uses} | {fixed[number].use(config):.3f} | "
+                        f"{whole.cycles} | {time:.3f} | {time / left:.3f} |"
+                    )
+                progress.update(count)
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
