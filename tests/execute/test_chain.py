@@ -31,7 +31,7 @@ def small_layer() -> Planned:
     reference = np.where((own % 4 == 2) & (rng.random((HEADS, TOKENS)) < 0.7), own - 1, own)
     mask = rng.random((HEADS, TOKENS, TOKENS)) < 0.4
     mask |= np.eye(TOKENS, dtype=bool)
-    mask[..., 7] &= own[:, None] == 7
+    mask[..., 7] = own == 10
     plan = assemble(mask, reference, 4, 2)
     tensors: dict[str, np.ndarray] = {"x": codes_of("post", x, found)}
     execute(tensors["x"], found.layer, plan, watch=tensors.__setitem__)
