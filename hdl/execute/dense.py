@@ -31,7 +31,7 @@ WORD = 16
 
 def rows_layout(config: PeArraysConfig) -> data.StructLayout:
     """A list of rows: how many, 1 to `lines`, and their depth, 1 to `terms`."""
-    return data.StructLayout({"count": range(config.lines + 1), "depth": range(config.terms + 1)})
+    return data.StructLayout({"count": range(config.lines + 1), "depth": range(max(config.terms, WORD) + 1)})
 
 
 def list_layout(config: PeArraysConfig) -> data.StructLayout:

@@ -64,7 +64,7 @@ class Streams:
 def streams_of(products: list[Product], config: PeArraysConfig) -> Streams:
     """Each tile's results: group by group, line by line."""
     s, lanes, scalers = Streams(), config.lanes, config.scalers
-    widths = [config.lines.bit_length(), config.terms.bit_length()]
+    widths = [config.lines.bit_length(), max(config.terms, WORD).bit_length()]
     tag_widths = [(config.lines - 1).bit_length(), (config.groups - 1).bit_length(), 1, 1]
     for each in products:
         count, depth = each.x.shape
