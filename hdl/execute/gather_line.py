@@ -15,7 +15,7 @@ from config.items import PATIENCE, ItemsConfig
 from hdl.execute.banks import read_layout
 from hdl.execute.items import item_layout
 
-_GROUP = 4
+GROUP = 4
 """Bits whose lowest one is found by gates side by side."""
 
 
@@ -42,11 +42,11 @@ def pick_layout(config: ItemsConfig) -> data.StructLayout:
 
 
 def lowest(bits: Value, enable: Value | None = None) -> Value:
-    """The lowest one of the bits, alone, or nothing unless `enable`. Two levels: in groups of `_GROUP` bits, and among
+    """The lowest one of the bits, alone, or nothing unless `enable`. Two levels: in groups of `GROUP` bits, and among
     groups, where `enable` comes in, as it may be late and has few of them to reach."""
-    groups = [bits[n : n + _GROUP] for n in range(0, len(bits), _GROUP)]
+    groups = [bits[n : n + GROUP] for n in range(0, len(bits), GROUP)]
     filled = Cat(group.any() for group in groups)
-    first = _lowest_of_few(filled) if len(groups) <= 2 * _GROUP else lowest(filled)
+    first = _lowest_of_few(filled) if len(groups) <= 2 * GROUP else lowest(filled)
     if enable is not None:
         first = first & enable.replicate(len(first))
     return Cat(_lowest_of_few(group) & one.replicate(len(group)) for group, one in zip(groups, first, strict=True))

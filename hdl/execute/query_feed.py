@@ -14,7 +14,7 @@ from config.errors import require
 from config.items import ItemsConfig
 from hdl.cover import corner
 from hdl.execute.banks import bytes_layout, one_of
-from hdl.execute.gather_line import lowest
+from hdl.execute.gather_line import GROUP, lowest
 from hdl.execute.items import item_layout
 from hdl.shared import share
 from hdl.store import Store
@@ -48,37 +48,41 @@ class FairChoice(wiring.Component):
         # Behind the one that was chosen last.
         behind = Signal(width)
         later = self.asks & behind
-        m.d.comb += self.chosen.eq(Mux(later.any(), lowest(later), lowest(self.asks)))
+        m.d.comb += self.chosen.eq(lowest(later) | lowest(self.asks, ~later.any()))
         with m.If(self.asks.any()):
-            m.d.sync += behind.eq(Cat(self.chosen[:n].any() for n in range(width)))
+            m.d.sync += behind.eq(Mux(later.any(), _above_lowest(later), _above_lowest(self.asks)))
         return m
+
+
+def _above_lowest(bits: Value) -> Value:
+    """All places above that of the lowest one, found in groups of `GROUP` side by side."""
+    groups = [bits[low : low + GROUP] for low in range(0, len(bits), GROUP)]
+    filled = Cat(group.any() for group in groups)
+    return Cat(filled[:g].any() | group[:n].any() for g, group in enumerate(groups) for n in range(len(group)))
 
 
 class WaitingQueries(wiring.Component):
     """A line's rows of Q: one is shown, up to `PLACES` wait behind it.
 
-    Members: `write`: In, 1; `word`: In: a row comes, of those for which there was a place. `reserve`: In, 1: one is on
-    its way. free: Out, 1: there is a place for another one. `take`: In, 1: the row that is shown, `a`: Out, is taken.
-    A row is shown from the second cycle behind its `write` on, or from the one behind the `take` before.
+    Members: `write`: In, 1; `word`: In: a row comes. `free`: Out, 1: there is a place for one more. `take`: In, 1:
+    the row that is shown, `a`: Out, is taken. A row is shown from the second cycle behind its `write` on, or from the
+    one behind the `take` before.
     """
 
     def __init__(self, config: ItemsConfig):
         row = bytes_layout(config)
         self._store = Store(PLACES, row)
-        super().__init__(
-            {"write": In(1), "word": In(row), "reserve": In(1), "free": Out(1), "take": In(1), "a": Out(row)}
-        )
+        super().__init__({"write": In(1), "word": In(row), "free": Out(1), "take": In(1), "a": Out(row)})
 
     def elaborate(self, platform):
         m = Module()
         store = self._store
         m.submodules.store = share(store, "query_row_store", platform)
         write_at, read_at = Signal(range(PLACES)), Signal(range(PLACES))
-        reserved, there, shown = Signal(range(PLACES + 1)), Signal(range(PLACES + 1)), Signal()
-        moves = Signal()
+        there, shown, moves = Signal(range(PLACES + 1)), Signal(), Signal()
         m.d.comb += [
             moves.eq((there != 0) & (~shown | self.take)),
-            self.free.eq(reserved != PLACES),
+            self.free.eq(there != PLACES),
             store.write.eq(self.write),
             store.write_at.eq(write_at),
             store.word.eq(self.word),
@@ -86,7 +90,7 @@ class WaitingQueries(wiring.Component):
             store.read_at.eq(read_at),
             self.a.eq(store.stored),
         ]
-        m.d.sync += [reserved.eq(reserved + self.reserve - moves), there.eq(there + self.write - moves)]
+        m.d.sync += there.eq(there + self.write - moves)
         with m.If(self.write):
             m.d.sync += write_at.eq(Mux(write_at == PLACES - 1, 0, write_at + 1))
         with m.If(moves):
@@ -169,11 +173,11 @@ class QueryFeed(wiring.Component):
             store.write_at.eq(Cat(self.write.payload.row, self.write.payload.head[: len(asked.set)])),
             store.word.eq(self.write.payload.b),
         ]
+        # A line that was chosen cannot ask again before its row has come, so `free` need not count what is on its way.
         m.d.sync += comes.eq(chosen)
         for place, (line, queue) in enumerate(zip(lines, queues, strict=True)):
             m.submodules[f"queue{line}"] = share(queue, "queries", platform)
             m.d.comb += [
-                queue.reserve.eq(chosen[place]),
                 queue.write.eq(comes[place]),
                 queue.word.eq(store.stored),
                 queue.take.eq(self.begins[line]),
