@@ -2,7 +2,7 @@
 """Softmax of a line's items, key by key: codes first, then what the item's total makes of the context's multiplier.
 
                          ┌─► code ─► o
-i ─► largest, exponent ─► Power ─► RowTotal ─► Divider ─► queue ─► scale
+i ─► largest, exponent ─► Power ─► KeyTotal ─► Divider ─► queue ─► scale
          table of heads ──┴─ context's multiplier ──▲
 """
 
@@ -21,7 +21,7 @@ from hdl.execute.layouts import MULTIPLIER, ROW
 from hdl.execute.power import Power, common_settings
 from hdl.execute.score_queue import ranked_layout
 from hdl.execute.scores import score_bits
-from hdl.execute.total import RowTotal
+from hdl.execute.total import KeyTotal
 from hdl.shared import share
 from hdl.store import Store
 
@@ -70,7 +70,7 @@ class LinePowers(wiring.Component):
 
     def __init__(self, config: ItemsConfig, *, cycles: int, scales: int):
         self._config, self._scales = config, scales
-        self._power, self._total = Power(score_bits(config.lanes)), RowTotal(1, config.chunk)
+        self._power, self._total = Power(score_bits(config.lanes)), KeyTotal(config.chunk)
         self._divider = Divider(bits=DIVISOR_BITS, cycles=cycles, tag_bits=SHIFT_BITS)
         super().__init__(
             {
@@ -97,7 +97,7 @@ class LinePowers(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.power = share(self._power, "power", platform)
-        m.submodules.total = share(self._total, "total", platform)
+        m.submodules.total = share(self._total, "key_total", platform)
         total, advance, entering = self._total, Signal(), self.i.payload
         room = self._count(m)
         m.d.comb += [
@@ -116,7 +116,7 @@ class LinePowers(wiring.Component):
         m.d.comb += [
             total.enter.eq(enable[-1]),
             total.last.eq(lasts[-1]),
-            total.powers[0].eq(self._power.power),
+            total.power.eq(self._power.power),
             total.multiplier.eq(multiplier),
         ]
         self._tell(m, enable[-1], tags[-1], names)

@@ -91,14 +91,15 @@ class ScoreQueue(wiring.Component):
 
     def _find_largest(self, m: Module, score: Value, platform) -> SyncFIFOBuffered:
         """The queue of what is known of an item as soon as all of its scores have come."""
-        entering, larger = self.i.payload, Larger(self._score_bits)
-        m.submodules.larger = share(larger, "score_larger", platform)
+        entering, larger = self.i.payload, Larger(self._score_bits + 1)
+        m.submodules.larger = share(larger, "larger", platform)
         largest, ends = Signal(self._score_bits, reset_less=True), Signal()
         head, row = Signal.like(entering.head, reset_less=True), Signal.like(entering.row, reset_less=True)
-        m.d.comb += [larger.a.eq(score), larger.b.eq(largest)]
+        # The first score of an item is above all that came before.
+        m.d.comb += [larger.a.eq(Cat(score, entering.first)), larger.b.eq(largest)]
         m.d.sync += ends.eq(self.i.valid & entering.last)
         with m.If(self.i.valid):
-            with m.If(entering.first | larger.above):
+            with m.If(larger.above):
                 m.d.sync += largest.eq(score)
             with m.If(entering.last):
                 m.d.sync += [head.eq(entering.head), row.eq(entering.row)]

@@ -20,36 +20,35 @@ from hdl.arith.requantise import LATER_STAGE_LEVELS
 from hdl.execute.layouts import MULTIPLIER
 from hdl.shared import share
 
+PART_BITS = 10
+"""Of a chain of carries that is mapped for area, with what chooses in front of it."""
 
-class RowTotal(wiring.Component):
+
+class Total(wiring.Component):
     """Sums up the powers of a row; the division of its multiplier is what leaves.
 
     Parameters
     ----------
-    lanes: powers of a beat. keys: the most that a row has.
+    powers: what a beat brings, as a port. keys: the most that a row has.
 
     Members
     -------
     advance: Out, 1: a beat can be taken. It depends on no input. enter: In, 1, only with `advance`: a beat
-    comes; powers: In, lanes of 22 bits; last: In, 1: the last one of its row.
+    comes; last: In, 1: the last one of its row.
     leave: Out, 1: `multiplier` is to be that of the next row from the next cycle on; multiplier: In, `MULTIPLIER`.
     o: Out, stream of `operands_layout(16, 6)`: mul, the total's top 16 bits or 2^15 for a total of 0, and shift + the
     bits that the total has over 22.
+
+    Whoever inherits says how beats are added, and the `latency`, of which the division is the last stage.
     """
 
-    def __init__(self, lanes: int, keys: int):
-        self._lanes = lanes
+    def __init__(self, powers: dict[str, wiring.Member], keys: int):
         self._total_bits = POWER_BITS + keys.bit_length()
-        self._tree = CarrySaveTree(
-            words=[Word(POWER_BITS + 1)] * lanes,
-            bits=POWER_BITS + lanes.bit_length(),
-            cuts=cuts(lanes, LATER_STAGE_LEVELS, LATER_STAGE_LEVELS),
-        )
         super().__init__(
             {
                 "advance": Out(1),
                 "enter": In(1),
-                "powers": In(data.ArrayLayout(POWER_BITS + 1, lanes)),
+                **powers,
                 "last": In(1),
                 "leave": Out(1),
                 "multiplier": In(MULTIPLIER),
@@ -57,49 +56,13 @@ class RowTotal(wiring.Component):
             }
         )
 
-    @property
-    def latency(self) -> int:
-        """Register stages: the tree's, two for the sum of a beat, two for the total, the division."""
-        return self._tree.latency + 5
-
     def elaborate(self, platform):
         m = Module()
-        tree = self._tree
-        m.submodules.tree = share(tree, "total_tree", platform)
         enable, lasts = self._control(m)
-        m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
-
-        adding = tree.latency + 2
-        beat = add_in_two(m, list(tree.o), *enable[tree.latency : adding])
-        total = self._add(m, beat, enable[adding : adding + 2], lasts[adding : adding + 2])
-        m.d.comb += self.leave.eq(enable[adding + 1] & lasts[adding + 1])
-        self._offer(m, enable[adding + 2] & lasts[adding + 2], self._division(m, total))
+        total = self._sum(m, enable, lasts, platform)
+        m.d.comb += self.leave.eq(enable[-2] & lasts[-2])
+        self._offer(m, enable[-1] & lasts[-1], self._division(m, total))
         return m
-
-    def _add(self, m: Module, beat: Value, enable: list[Value], lasts: list[Value]) -> Value:
-        """The total so far, in two stages: the upper half of a beat, and the carry into it, a cycle after the lower."""
-        half = self._total_bits // 2
-        slice_bits = -(-half // 2)
-        low, low_before, carry = Signal(half, reset_less=True), Signal(half, reset_less=True), Signal(reset_less=True)
-        above = Signal(len(beat) - half, reset_less=True)
-        high = Signal(self._total_bits - half, reset_less=True)
-        within = [Signal(name=f"within{stage}") for stage in range(2)]
-        with m.If(enable[0]):
-            m.d.sync += [
-                within[0].eq(~lasts[0]),
-                Cat(low, carry).eq(add_in_slices(low & within[0].replicate(half), beat[:half], longest=slice_bits)),
-                above.eq(beat[half:]),
-            ]
-        # The carry enters below the lowest bit, so that there are two words to add.
-        so_far = Cat(Const(1, 1), high & within[1].replicate(len(high)))
-        more = Cat(carry, above, Const(0, len(high) - len(above)))
-        with m.If(enable[1]):
-            m.d.sync += [
-                within[1].eq(~lasts[1]),
-                high.eq(add_in_slices(so_far, more, longest=slice_bits + 1)[1:-1]),
-                low_before.eq(low),
-            ]
-        return Cat(low_before, high)
 
     def _offer(self, m: Module, comes: Value, division: data.View) -> None:
         """A second place for what comes while the first cannot leave, so that nothing upstream hangs on `o.ready`."""
@@ -145,3 +108,92 @@ class RowTotal(wiring.Component):
             division.tag.eq(self.multiplier.shift + over),
         ]
         return division
+
+
+class RowTotal(Total):
+    """That of beats of `lanes` powers.
+
+    Parameters: `lanes`; `keys`. Members: as those of `Total`; powers: In, lanes of 22 bits.
+    """
+
+    def __init__(self, lanes: int, keys: int):
+        self._tree = CarrySaveTree(
+            words=[Word(POWER_BITS + 1)] * lanes,
+            bits=POWER_BITS + lanes.bit_length(),
+            cuts=cuts(lanes, LATER_STAGE_LEVELS, LATER_STAGE_LEVELS),
+        )
+        super().__init__({"powers": In(data.ArrayLayout(POWER_BITS + 1, lanes))}, keys)
+
+    @property
+    def latency(self) -> int:
+        """Register stages: the tree's, two for the sum of a beat, two for the total, the division."""
+        return self._tree.latency + 5
+
+    def _sum(self, m: Module, enable: list[Value], lasts: list[Value], platform) -> Value:
+        tree = self._tree
+        m.submodules.tree = share(tree, "total_tree", platform)
+        m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
+        adding = tree.latency + 2
+        beat = add_in_two(m, list(tree.o), *enable[tree.latency : adding])
+        return self._add(m, beat, enable[adding : adding + 2], lasts[adding : adding + 2])
+
+    def _add(self, m: Module, beat: Value, enable: list[Value], lasts: list[Value]) -> Value:
+        """The total so far, in two stages: the upper half of a beat, and the carry into it, a cycle after the lower."""
+        half = self._total_bits // 2
+        slice_bits = -(-half // 2)
+        low, low_before, carry = Signal(half, reset_less=True), Signal(half, reset_less=True), Signal(reset_less=True)
+        above = Signal(len(beat) - half, reset_less=True)
+        high = Signal(self._total_bits - half, reset_less=True)
+        within = [Signal(name=f"within{stage}") for stage in range(2)]
+        with m.If(enable[0]):
+            m.d.sync += [
+                within[0].eq(~lasts[0]),
+                Cat(low, carry).eq(add_in_slices(low & within[0].replicate(half), beat[:half], longest=slice_bits)),
+                above.eq(beat[half:]),
+            ]
+        # The carry enters below the lowest bit, so that there are two words to add.
+        so_far = Cat(Const(1, 1), high & within[1].replicate(len(high)))
+        more = Cat(carry, above, Const(0, len(high) - len(above)))
+        with m.If(enable[1]):
+            m.d.sync += [
+                within[1].eq(~lasts[1]),
+                high.eq(add_in_slices(so_far, more, longest=slice_bits + 1)[1:-1]),
+                low_before.eq(low),
+            ]
+        return Cat(low_before, high)
+
+
+class KeyTotal(Total):
+    """That of a power in each beat: parts of the total one after the other, each with the carry of the one below.
+
+    Parameters: `keys`. Members: as those of `Total`; power: In, 22.
+    """
+
+    def __init__(self, keys: int):
+        super().__init__({"power": In(POWER_BITS + 1)}, keys)
+
+    @property
+    def latency(self) -> int:
+        """Register stages: one for each part, the division."""
+        return -(-self._total_bits // PART_BITS) + 1
+
+    def _sum(self, m: Module, enable: list[Value], lasts: list[Value], platform) -> Value:
+        more: Value = Cat(self.power, Const(0, self._total_bits - len(self.power)))
+        below, carry = Const(0, 0), Const(0, 1)
+        for stage in range(self.latency - 1):
+            bits = min(PART_BITS, len(more))
+            within = Signal(name=f"within{stage}")
+            part, carried = (
+                Signal(n, name=f"{name}{stage}", reset_less=True) for name, n in (("part", bits), ("carry", 1))
+            )
+            known = Signal(len(below), name=f"below{stage}", reset_less=True)
+            above = Signal(len(more) - bits, name=f"above{stage}", reset_less=True)
+            with m.If(enable[stage]):
+                m.d.sync += [
+                    within.eq(~lasts[stage]),
+                    Cat(part, carried).eq((part & within.replicate(bits)) + more[:bits] + carry),
+                    known.eq(below),
+                    above.eq(more[bits:]),
+                ]
+            below, carry, more = Cat(known, part), carried, above
+        return below

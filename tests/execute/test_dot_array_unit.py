@@ -139,8 +139,8 @@ def test_shorter_columns_take_as_long_as_their_reading() -> None:
 
 @pytest.mark.parametrize(
     ("lines", "lanes", "scalers", "depth"),
-    [(4, 4, 1, 32), pytest.param(16, 32, 2, 384, marks=pytest.mark.long)],
-    ids=["", "minilm"],
+    [(4, 4, 1, 32), pytest.param(8, 16, 2, 128, marks=pytest.mark.long)],
+    ids=["", "larger"],
 )
 def test_lanes_are_in_use(lines: int, lanes: int, scalers: int, depth: int) -> None:
     """Two full lists of a few tiles, from the first beat of weights to the last: products that count by those that
