@@ -6,7 +6,7 @@ x [n, D], Linear [N, D] ─► lists of at most `lines` rows ─► rows, x, til
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -204,7 +204,9 @@ def _add(side: Side, words: dict[str, list[int]], product: Product, given: Words
         words["tile"] += _tiles(turns, product.layer.bits == STREAM_BITS)
         for turn in turns:
             words["w"] += _together([given.w[tile] for tile in turn], 8 * side.config.lanes)
-            words["column"] += [each for step in zip(*(given.column[tile] for tile in turn), strict=True) for each in step]
+            words["column"] += [
+                each for step in zip(*(given.column[tile] for tile in turn), strict=True) for each in step
+            ]
             rows, columns = side.order(here, turn)
             all_rows.append(np.where(rows < here, rows + some.start, -1))
             all_columns.append(columns)
@@ -236,7 +238,7 @@ def _cut(words: list[int], size: int) -> list[list[int]]:
     return [words[first : first + size] for first in range(0, len(words), size)]
 
 
-def _beside(layout: data.StructLayout, fields: dict[str, Sequence[int] | Int64]) -> list[int]:
+def _beside(layout: data.StructLayout, fields: Mapping[str, Sequence[int] | Int64]) -> list[int]:
     """Fields [N] as N payloads of a layout."""
     masks = {name: (1 << Shape.cast(layout[name].shape).width) - 1 for name in fields}
     return [

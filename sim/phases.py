@@ -54,9 +54,9 @@ def phases(planned: Planned) -> list[Phase]:
     ]
 
 
-def context_rows(plan: Plan) -> Int64:
+def context_rows(plan: Plan) -> NDArray[np.bool_]:
     """bool [H, T]: rows whose attention is computed."""
-    return plan.mask.any(-1)
+    return np.asarray(plan.mask.any(-1))
 
 
 def _generation(planned: Planned) -> Phase:

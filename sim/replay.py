@@ -172,7 +172,12 @@ def run(model: Model, job: Job) -> Run:
         assert sink in job.due, f"nothing is said of how much leaves at {sink}"
     steps = job.steps or [Step(list(job.words))]
     orders = {"steps": [(list(step.sources), dict(step.inputs)) for step in steps], "limit": job.limit}
-    orders |= {"streams": streams, "due": dict(job.due), "idle": round(FULL * job.idle), "stall": round(FULL * job.stall)}
+    orders |= {
+        "streams": streams,
+        "due": dict(job.due),
+        "idle": round(FULL * job.idle),
+        "stall": round(FULL * job.stall),
+    }
     (work / "jobs.pickle").write_bytes(pickle.dumps(orders))
     runner.run(model.folder, f"{name}_replay", "sim.replay_bench", work, {runner.JOB: str(work)})
     first, cycles, rate = pickle.loads((work / "results.pickle").read_bytes())
