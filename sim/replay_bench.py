@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb bench of a unit between files (`sim.replay`): lets its sources begin, step by step, and waits for its sinks."""
+"""cocotb bench of a unit between files (`sim.replay`): lets its sources begin, step by step, waits for its sinks."""
 
 import os
 import pickle

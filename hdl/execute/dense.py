@@ -102,8 +102,8 @@ class RowStores(wiring.Component):
     tile: In, stream of `tile_layout()`: tiles of the list that came first; a list has at least one.
     o: Out, stream of `scalars_layout(config)`: `depth` beats a tile, byte d of each row in beat d.
 
-    A beat a cycle, without a gap between tiles and between lists that are there. A list is taken in count·ceil(depth/`WORD`)
-    cycles, so it is there in time if the one before has at least count / `WORD` tiles.
+    A beat a cycle, without a gap between tiles and between lists that are there. A list is taken in
+    count·ceil(depth/`WORD`) cycles, so it is there in time if the one before has at least count / `WORD` tiles.
     """
 
     def __init__(self, config: PeArraysConfig):

@@ -52,8 +52,8 @@ def info_layout(config: PeArraysConfig) -> data.StructLayout:
 
 
 def beat_layout(config: PeArraysConfig) -> data.StructLayout:
-    """`a`: for each line that is `active`, `lanes` bytes of its row; `b`: as many weights, for either half of the lines;
-    `first`, `last` of a column."""
+    """`a`: for each line that is `active`, `lanes` bytes of its row; `b`: as many weights, for each half of the
+    lines; `first`, `last` of a column."""
     rows = data.ArrayLayout(row_layout(config.lanes), config.lines)
     b = weights_layout(config.lanes)
     return data.StructLayout({"a": rows, "b": b, "active": config.lines, "first": 1, "last": 1})
@@ -215,7 +215,8 @@ class DotReader(wiring.Component):
     o: Out, stream of `results_layout` of 16 bits with `result_tag_layout`: column by column, of `scalers` lines in each
     cycle; values of lines beyond the list's mean nothing.
 
-    A column's results leave in ceil(count / `scalers`) cycles. Two columns, or two pairs of them, are under way at most.
+    A column's results leave in ceil(count / `scalers`) cycles. Two columns, or two pairs of them, are under way at
+    most.
     Two tiles at once ask for a half of lines that is a multiple of `scalers`.
     """
 
