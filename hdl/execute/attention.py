@@ -19,11 +19,9 @@ from hdl.execute.items import item_layout
 from hdl.execute.line_powers import settings_layout
 from hdl.execute.pe_array import PeArray
 from hdl.execute.query_feed import query_layout
-from hdl.execute.scores import Scores
+from hdl.execute.scores import TILE_PORTS, Scores
 from hdl.execute.values import Values, name_bits
 from hdl.shared import share
-
-DENSE = ("rows", "x", "tile", "w", "column", "o")
 
 
 class Attention(wiring.Component):
@@ -31,7 +29,8 @@ class Attention(wiring.Component):
 
     Parameters
     ----------
-    items: `ItemsConfig` of one chunk. arrays: of both arrays. stores: as of `Scores`; words, entries: as of `Values`.
+    items: `ItemsConfig` of one chunk. arrays: of both arrays. stores, tiles: as of `Scores`; words, entries: as of
+    `Values`.
     Raises `Refusal` as those do.
 
     Members
@@ -42,6 +41,8 @@ class Attention(wiring.Component):
     enabled; of heads h ± sets in one place, the earlier one's contexts must have come.
     multiply: In, 1: items may go on to the array that multiplies with V. busy: Out, 1: some have, and have beats to
     come. rows, x, tile, w, column: In, o: Out: that array's, for dense tiles at any time, which go first.
+    score_rows, score_x, score_tile, score_w, score_column: In, score_results: Out, with `tiles`: likewise those of the
+    array that scores.
     context0, …: Out, of each line, stream of `results_layout` of int8: `groups` beats an item, lane 0 first, with
     `last`, and as tag the item's row, and above it its head.
 
@@ -55,14 +56,19 @@ class Attention(wiring.Component):
         arrays: PeArraysConfig,
         *,
         stores: int = 1,
+        tiles: bool = False,
         words: int | None = None,
         entries: int = 4,
     ):
         self._config = items
-        self._scores = Scores(items, arrays, stores=stores)
+        self._scores = Scores(items, arrays, stores=stores, tiles=tiles)
         self._values = Values(items, arrays, words=words, entries=entries)
         self._array = PeArray(arrays, tag_bits=name_bits(items))
-        dense = {name: self._array.signature.members[name] for name in DENSE}
+        # Ports of both arrays that go through as they are: of ours, whose they are, which one.
+        self._passed = {name: (self._array, name) for name in (*TILE_PORTS, "o")}
+        if tiles:
+            self._passed |= {f"score_{name}": (self._scores, name) for name in (*TILE_PORTS, "results")}
+        passed = {name: of.signature.members[theirs] for name, (of, theirs) in self._passed.items()}
         contexts = [f"context{n}" for n in range(items.lines)]
         super().__init__(
             {
@@ -74,7 +80,7 @@ class Attention(wiring.Component):
                 "settings": In(untimed(settings_layout(items))),
                 "multiply": In(1),
                 "busy": Out(1),
-                **dense,
+                **passed,
                 **{name: self._array.signature.members[name] for name in contexts},
             }
         )
@@ -91,10 +97,9 @@ class Attention(wiring.Component):
             (self.queries, scores.queries),
             (self.values, values.write),
             (self.settings, values.settings),
-            *((getattr(self, name), getattr(array, name)) for name in DENSE[:-1]),
+            *((getattr(self, name), getattr(of, theirs)) for name, (of, theirs) in self._passed.items()),
         ):
             wiring.connect(m, wiring.flipped(mine), theirs)
-        wiring.connect(m, array.o, wiring.flipped(self.o))
         m.d.comb += [
             scores.enable.eq(self.enable),
             scores.opens.eq(values.opens),

@@ -92,7 +92,7 @@ class DotArray(wiring.Component):
         """Whether lines are the tiles'. Without items, they are for ever."""
         if not self._items:
             return Const(1)
-        lent, within = Signal(), Signal(self._config.lines)
+        lent, within = Signal(), Signal(self._config.lines, name="within_item")
         after = []
         for number in range(self._config.lines):
             beat = getattr(self, f"beat{number}")

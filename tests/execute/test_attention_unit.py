@@ -118,7 +118,12 @@ def test_contexts_are_golden(flow: dict[str, float]) -> None:
 def test_another_shape() -> None:
     config = replace(CONFIG, lines=4, banks=8, heads=1, sets=1, ports=2)
     arrays = replace(ARRAYS, lines=4, scalers=4)
-    check(Attention(config, arrays, stores=2, words=8, entries=2), config, arrays, attended(config, 0.6, seed=1))
+    check(
+        Attention(config, arrays, stores=2, tiles=True, words=8, entries=2),
+        config,
+        arrays,
+        attended(config, 0.6, seed=1),
+    )
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ ITEMS = ItemsConfig(lines=2, lanes=4, banks=4, tokens=8, heads=2, chunk=8, recor
 
 @pytest.mark.parametrize("corners", [False, True], ids=["", "corners"])
 def test_verilog_is_lint_clean(corners: bool, tmp_path: Path) -> None:
-    unit = Attention(ITEMS, PeArraysConfig(lines=2, lanes=4, terms=64, keys=8, scalers=2))
+    unit = Attention(ITEMS, PeArraysConfig(lines=2, lanes=4, terms=64, keys=8, scalers=2), tiles=corners)
     (text,) = verilog_of({"attention": unit}, corners=corners).values()
     path = tmp_path / "attention.v"
     path.write_text(text)
