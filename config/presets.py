@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from config.array import SYSTEMS, ArrayConfig, number_system, signed_bits
+from config.attention import AttentionConfig
 from config.errors import require
+from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from config.settings import build
 from config.speculate import METHODS, SpeculationConfig
@@ -45,6 +47,16 @@ _LANES = {
     "paper": (64, 32, 16),
 }
 
+_ITEMS = {
+    "tiny": ItemsConfig(
+        lines=4, lanes=4, banks=4, tokens=16, heads=2, chunk=16, record=4, sets=2, ports=2, queue=8
+    ),
+    # All heads at once: Q, K and V of a layer are generated before attention begins.
+    "minilm": ItemsConfig(lines=16, lanes=32, banks=32, tokens=128, heads=12, chunk=128, record=16, sets=16),
+}
+"""A row of `paper` has 2048 keys: too many for a line to choose among."""
+_QUERY_STORES = {"tiny": 1, "minilm": 4}
+
 PRESETS = tuple(_SHAPES)
 
 
@@ -74,6 +86,15 @@ def pe_arrays(preset: str) -> PeArraysConfig:
     """PE arrays of a preset. Raises `Refusal` for a name not in `PRESETS`."""
     _require_preset(preset)
     return _PE_ARRAYS[preset]
+
+
+def attention(preset: str) -> AttentionConfig | None:
+    """Both arrays of a preset with what brings kept pairs to them; none of `paper`. Raises `Refusal` for a name not in
+    `PRESETS`."""
+    _require_preset(preset)
+    if preset not in _ITEMS:
+        return None
+    return AttentionConfig(_ITEMS[preset], _PE_ARRAYS[preset], _QUERY_STORES[preset])
 
 
 def execution(preset: str) -> dict[str, UnitConfig]:
