@@ -48,9 +48,7 @@ _LANES = {
 }
 
 _ITEMS = {
-    "tiny": ItemsConfig(
-        lines=4, lanes=4, banks=4, tokens=16, heads=2, chunk=16, record=4, sets=2, ports=2, queue=8
-    ),
+    "tiny": ItemsConfig(lines=4, lanes=4, banks=4, tokens=16, heads=2, chunk=16, record=4, sets=2, ports=2, queue=8),
     # All heads at once: Q, K and V of a layer are generated before attention begins.
     "minilm": ItemsConfig(lines=16, lanes=32, banks=32, tokens=128, heads=12, chunk=128, record=16, sets=16),
 }

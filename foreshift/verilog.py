@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from config.array import ArrayConfig
 from config.errors import Refusal
-from config.presets import PRESETS, arrays, speculation
+from config.presets import PRESETS, arrays, pe_arrays, speculation
 from config.speculate import SpeculationConfig
 from foreshift import __version__
 
@@ -80,6 +80,9 @@ def _tasks(preset: str) -> list[Task]:
     """The units of a preset: a large one on its own, so that it shares the work of all processors."""
     shapes: list[ArrayConfig | SpeculationConfig] = [*arrays(preset).values(), *speculation(preset).values()]
     large = {config.name for config in shapes if config.rows * config.lanes > SMALL_PRODUCTS}
+    pair = pe_arrays(preset)
+    if pair.lines * pair.lanes > SMALL_PRODUCTS:
+        large |= {f"{kind}_{pair.lines}x{pair.lanes}" for kind in ("pe_array", "dot_array", "attention")}
     from hdl.catalogue import units
 
     small = tuple(unit.name for unit in units(preset) if unit.name not in large)

@@ -9,9 +9,10 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, wiring
 
 from config.array import ArrayConfig
+from config.attention import AttentionConfig
 from config.formats import OPERAND_BITS, ROUNDINGS, HLogFormat, IntegerFormat, LeadingOneFormat
 from config.pe_arrays import PeArraysConfig
-from config.presets import arrays, execution, pe_arrays, speculation
+from config.presets import arrays, attention, execution, pe_arrays, speculation
 from config.speculate import SpeculationConfig
 from config.units import UnitConfig
 from hdl.arith.compress import SumTree
@@ -20,6 +21,8 @@ from hdl.arith.integer import IntegerEncoder
 from hdl.arith.leading_one import LeadingOneEncoder
 from hdl.arith.requantise import Requantiser
 from hdl.arith.shift import ShiftProduct
+from hdl.execute.attention import Attention
+from hdl.execute.dot_array import DotArray
 from hdl.execute.pe_array import PeArray
 from hdl.execute.units import unit_of
 from hdl.speculate.speculation import SpeculationUnit
@@ -43,15 +46,28 @@ class Unit:
 
 def units(preset: str) -> list[Unit]:
     """The units of a preset: number blocks, what stands beside the PE arrays, one dot-product unit per number system,
-    one speculation unit per method, a PE array. Raises `Refusal` for an unknown preset."""
-    configs = arrays(preset)
+    one speculation unit per method, both PE arrays, and, but for `paper`, attention on them. Raises `Refusal` for an unknown preset."""
+    configs, whole = arrays(preset), attention(preset)
     return [
         *_number_blocks(configs["hlog"]),
         *(_execution_unit(config) for config in execution(preset).values()),
         *(_dot_unit(config) for config in configs.values()),
         *(_speculation_unit(config) for config in speculation(preset).values()),
         _pe_array(pe_arrays(preset)),
+        _dot_array(pe_arrays(preset)),
+        *([_attention(whole)] if whole else []),
     ]
+
+
+def _attention(config: AttentionConfig) -> Unit:
+    def make() -> wiring.Component:
+        return Attention(config.items, config.arrays, stores=config.stores, tiles=True)
+
+    return Unit(config.name, make, {"config": config})
+
+
+def _dot_array(config: PeArraysConfig) -> Unit:
+    return Unit(f"dot_array_{config.lines}x{config.lanes}", lambda: DotArray(config), {"config": config})
 
 
 def _pe_array(config: PeArraysConfig) -> Unit:

@@ -95,8 +95,14 @@ def check_units(folder: Path, shape: str, units: set[str]) -> None:
 
 def test_every_preset_has_its_units(written: Path) -> None:
     assert {path.name for path in written.iterdir()} == set(SMALLER)
-    check_units(written / "tiny", "4x4", {"spls_4x4", "lapa_4x4", "dense_4x4", "pe_array_4x4"})
-    check_units(written / "minilm", "16x64", {"spls_16x32", "lapa_16x32", "dense_16x32", "pe_array_16x32"})
+    check_units(
+        written / "tiny", "4x4", {"spls_4x4", "lapa_4x4", "dense_4x4", "pe_array_4x4", "dot_array_4x4", "attention_4x4"}
+    )
+    check_units(
+        written / "minilm",
+        "16x64",
+        {"spls_16x32", "lapa_16x32", "dense_16x32", "pe_array_16x32", "dot_array_16x32", "attention_16x32"},
+    )
 
 
 def test_a_file_is_its_unit_and_nothing_above_it(written: Path) -> None:
@@ -280,7 +286,11 @@ def test_lint_is_clean(written: Path) -> None:
 @pytest.mark.long
 def test_the_largest_preset(tmp_path: Path) -> None:
     verilog.run(Namespace(output=tmp_path, preset="paper"))
-    check_units(tmp_path / "paper", "128x32", {"spls_32x128", "lapa_128x32", "dense_32x128", "pe_array_64x64"})
+    check_units(
+        tmp_path / "paper",
+        "128x32",
+        {"spls_32x128", "lapa_128x32", "dense_32x128", "pe_array_64x64", "dot_array_64x64"},
+    )
     said = lint_all(tmp_path.glob("*/*.v"), str(WAIVERS))
     assert {path: messages for path, messages in said.items() if messages} == {}
 
