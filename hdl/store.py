@@ -30,6 +30,11 @@ class Store(wiring.Component):
             }
         )
 
+    @property
+    def name(self) -> str:
+        """Of a module of all its equals, wherever they are."""
+        return f"store_{self._depth}x{len(self.word.as_value())}"
+
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory = memory = Memory(shape=self._shape, depth=self._depth, init=[])

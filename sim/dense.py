@@ -95,7 +95,7 @@ def _outer(config: PeArraysConfig) -> replay.Model:
 
 @cache
 def _inner(config: PeArraysConfig) -> replay.Model:
-    return replay.build(DotArray(config), "dot_array", ("dot_line", "dot_product", "dot_store"))
+    return replay.build(DotArray(config), "dot_array", ("dot_line", "dot_product"))
 
 
 class Outer(Side):

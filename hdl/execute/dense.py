@@ -284,7 +284,9 @@ class DenseReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.scaler = scaler = self._scaler
+        scaler = self._scaler
+        # That of the other array is the same if its tags are as wide.
+        m.submodules.scaler = share(scaler, f"dense_scaler{len(scaler.o.payload.tag)}", platform)
         line, group = Signal(config.lines, init=1), Signal(config.groups, init=1)
         number, column = Signal(range(config.lines)), Signal(range(config.groups))
         # Within the half, of two tiles at once; and whether it is the upper one.

@@ -15,6 +15,29 @@ from config.items import ItemsConfig
 from hdl.cover import corner
 from hdl.execute.gather_line import lowest
 from hdl.execute.items import item_layout
+from hdl.shared import share
+
+
+class ItemQueue(wiring.Component):
+    """Amaranth's buffered FIFO, with its names, as a part that equal ones share."""
+
+    def __init__(self, width: int, depth: int):
+        self._fifo = SyncFIFOBuffered(width=width, depth=depth)
+        super().__init__(
+            {
+                **{name: In(1) for name in ("w_en", "r_en")},
+                **{name: Out(1) for name in ("w_rdy", "r_rdy")},
+                "w_data": In(width),
+                "r_data": Out(width),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fifo = fifo = self._fifo
+        m.d.comb += [getattr(fifo, name).eq(getattr(self, name)) for name in ("w_en", "r_en", "w_data")]
+        m.d.comb += [getattr(self, name).eq(getattr(fifo, name)) for name in ("w_rdy", "r_rdy", "r_data")]
+        return m
 
 
 class Dispatcher(wiring.Component):
@@ -60,9 +83,9 @@ class Dispatcher(wiring.Component):
         config = self._config
         count = config.queues
         width = len(Value.cast(self.i.payload))
-        queues = [SyncFIFOBuffered(width=width, depth=config.queue // count) for _ in range(count)]
+        queues = [ItemQueue(width, config.queue // count) for _ in range(count)]
         for number, queue in enumerate(queues):
-            m.submodules[f"queue{number}"] = queue
+            m.submodules[f"queue{number}"] = share(queue, "item_queue", platform)
         turn = self._turn(m)
         m.d.comb += self.i.ready.eq(Cat(turn[n] & queue.w_rdy for n, queue in enumerate(queues)).any())
         # served[q][g]: queue q looks at group g.

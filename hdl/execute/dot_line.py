@@ -128,9 +128,11 @@ class DotLine(wiring.Component):
         enable, marks = self._control(m)
         m.d.comb += [tree.i.eq(Cat(words)), tree.enable.eq(Cat(enable[1:-1]))]
         self._accumulate(m, enable[-1], marks.first, platform)
+        tag = Signal(self._tag_bits, reset_less=True)
+        m.d.comb += self.o.payload.tag.eq(tag)
         m.d.sync += self.o.valid.eq(enable[-1] & marks.last)
         with m.If(enable[-1] & marks.last):
-            m.d.sync += self.o.payload.tag.eq(marks.tag)
+            m.d.sync += tag.eq(marks.tag)
         return m
 
     def _control(self, m: Module) -> tuple[list[Value], data.View]:

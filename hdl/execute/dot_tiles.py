@@ -107,7 +107,7 @@ class DotTiles(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for number, store in enumerate(self._stores):
-            m.submodules[f"store{number}"] = share(store, "dot_store", platform)
+            m.submodules[f"store{number}"] = share(store, store.name, platform)
         lists = [Signal(list_layout(self._config), name=f"list{half}", reset_less=True) for half in range(2)]
         filled, comes, goes = Signal(2), Signal(2), Signal(2)
         m.d.sync += filled.eq((filled | comes) & ~goes)
@@ -237,7 +237,9 @@ class DotReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.scaler = scaler = self._scaler
+        scaler = self._scaler
+        # That of the other array is the same if its tags are as wide.
+        m.submodules.scaler = share(scaler, f"dense_scaler{len(scaler.o.payload.tag)}", platform)
         places = [Signal(self.sums.shape(), name=f"place{n}", reset_less=True) for n in range(PLACES)]
         infos = [Signal(info_layout(self._config), name=f"info{n}", reset_less=True) for n in range(PLACES)]
         pending, there = Signal(range(PLACES + 1)), Signal(PLACES)

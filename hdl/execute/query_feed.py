@@ -160,7 +160,7 @@ class QueryFeed(wiring.Component):
         """A row from a store to one of the lines that want one and have a place for it; returns which."""
         config, row = self._config, bytes_layout(self._config)
         store, choice = Store(1 << data.Layout.cast(wanted_layout(config)).size, row), FairChoice(len(lines))
-        m.submodules[f"store{number}"] = share(store, "query_store", platform)
+        m.submodules[f"store{number}"] = share(store, store.name, platform)
         m.submodules[f"choice{number}"] = share(choice, "query_choice", platform)
         chosen, comes = choice.chosen, Signal(len(lines), name=f"comes{number}")
         queues = [WaitingQueries(config) for _ in lines]

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.errors import require
 from config.items import ItemsConfig
+from hdl.arith.compare import less
 from hdl.arith.larger import Larger
 from hdl.cover import corner
 from hdl.execute.dot_line import untimed
@@ -83,7 +84,7 @@ class ScoreQueue(wiring.Component):
         m.d.sync += [
             used.eq(used + Mux(self.given, self.count, 0) - reads),
             held.eq(held + self.given - leaves),
-            self.opens.eq(~self.given & (used <= self._words) & (held <= self._items)),
+            self.opens.eq(~self.given & ~less(self._words, used) & ~less(self._items, held)),
         ]
         corner(m, platform, "scores_fill_the_ring", used > self._words)
         corner(m, platform, "items_fill_the_queue", held > self._items)
