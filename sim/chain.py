@@ -11,17 +11,18 @@ part in sums, norms and GELU, which keep up with them and have benches of their 
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from config import presets
 from config.errors import Refusal
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
-from config.presets import pe_arrays
+from golden.cycles.gather import Gather, items_of
 from golden.execute.scales import Scale
 from sim import attention, dense, planned
 from sim.phases import ARRAYS, check, phases
@@ -109,15 +110,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _table(sentences: int, methods: Sequence[str], count: int) -> list[str]:
-    """Of each layer: what the plan leaves; how busy the lanes are, phase by phase; cycles of the dense layer's; and how
-    much more that is than what is left."""
-    config, tokens = pe_arrays("minilm"), 128
-    items = ItemsConfig(lines=config.lines, lanes=config.lanes, sets=16)
-    static = replace(items, allocation="static")
+def static_use(items: ItemsConfig, layer: Planned) -> float:
+    """Share of the lines' cycles in which they would score a key, were each row's line fixed: by the model that is the
+    unit to the cycle."""
+    fixed = replace(items, allocation="static")
+    return Gather(fixed).run(items_of(layer.plan.mask, fixed)).use(items.lines)
+
+
+def _table(sentences: int, methods: Sequence[str], count: int) -> Iterator[str]:
+    """Of each layer: what the plan leaves; how busy the lanes are, phase by phase, and in attention with static
+    allocation; cycles; their share of the dense layer's; and how much more that is than what is left."""
+    unit = presets.attention("minilm")
+    assert unit is not None
+    config, items, tokens = unit.arrays, unit.items, unit.items.tokens
     names = ("generation", ATTENTION, "projection", "up", "down")
-    lines = ["| sentence | plan | layer | left | " + " | ".join(names) + " | static | cycles | of dense | over left |"]
-    lines += ["|" + "---|" * 3 + "---:|" * (len(names) + 5)]
+    yield "| sentence | plan | layer | left | " + " | ".join(names) + " | static | cycles | of dense | over left |"
+    yield "|" + "---|" * 3 + "---:|" * (len(names) + 5)
     with tqdm(total=sentences * (1 + len(methods)) * count, unit="layer") as progress:
         for sentence in range(sentences):
             ids = planned.sentence(sentence, tokens)
@@ -125,18 +133,16 @@ def _table(sentences: int, methods: Sequence[str], count: int) -> list[str]:
             for method in ("dense", *methods):
                 layers = planned.layers(ids, method, count)
                 found = run_layers(config, items, layers)
-                fixed = run_attention(static, config, layers)
                 exact = exact or [total(each) for each in found]
                 for number, spent in enumerate(found):
                     whole = total(spent)
                     left, time = whole.useful / exact[number].useful, whole.cycles / exact[number].cycles
                     uses = " | ".join(f"{spent[name].use(config):.3f}" for name in names)
-                    lines.append(
-                        f"| {sentence} | {method} | {number} | {left:.3f} | {uses} | {fixed[number].use(config):.3f} | "
-                        f"{whole.cycles} | {time:.3f} | {time / left:.3f} |"
+                    yield (
+                        f"| {sentence} | {method} | {number} | {left:.3f} | {uses} | "
+                        f"{static_use(items, layers[number]):.3f} | {whole.cycles} | {time:.3f} | {time / left:.3f} |"
                     )
                 progress.update(count)
-    return lines
 
 
 if __name__ == "__main__":

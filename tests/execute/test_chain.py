@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
-from config.presets import pe_arrays
+from config.presets import attention
 from golden.execute.layer import execute
 from golden.execute.linear import linear
 from golden.speculate.plan import assemble
@@ -83,8 +82,9 @@ def test_a_fault_goes_red(side) -> None:
 @pytest.mark.parametrize("method", planned.METHODS)
 def test_real_layers_take_the_time_of_what_is_left(method: str) -> None:
     """The first and the last layer of MiniLM; docs/layers.md has all of them."""
-    config = pe_arrays("minilm")
-    items = ItemsConfig(lines=config.lines, lanes=config.lanes, sets=16)
+    unit = attention("minilm")
+    assert unit is not None
+    config, items = unit.arrays, unit.items
     ids = planned.sentence(0, 128)
     layers, exact = (planned.layers(ids, name)[:: planned.LAYERS - 1] for name in (method, "dense"))
     for sparse, whole in zip(*(chain.run_layers(config, items, each) for each in (layers, exact)), strict=True):
