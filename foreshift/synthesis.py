@@ -14,12 +14,13 @@ import numpy as np
 
 from config import presets
 from config.array import ArrayConfig
+from config.attention import AttentionConfig
 from config.speculate import SYSTEM_OF, SpeculationConfig
-from config.units import UnitConfig
 from foreshift import cycles, demo
 from foreshift.demo_results import staged
 from golden.models import minilm
 from hdl.emit import verilog
+from hdl.execute.attention import attention_of
 from hdl.execute.units import unit_of
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
@@ -68,18 +69,20 @@ def _units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> li
         return [job.result() for job in jobs]
 
 
-def _execution_text(config: UnitConfig) -> str:
+def _execution_text(config: execution.Config) -> str:
+    if isinstance(config, AttentionConfig):
+        return str(verilog(attention_of(config), config.name))
     return str(verilog(unit_of(config), config.name))
 
 
 def _execution_units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> dict[str, execution.Unit]:
     """The units that compute a layer, by name."""
 
-    def measure(config: UnitConfig, text: str) -> execution.Unit:
+    def measure(config: execution.Config, text: str) -> execution.Unit:
         say(f"mapping the {execution.PRESET} {config.name}")
         return execution.measure(execution.PRESET, config, lambda _: text, WORK, path, cells)
 
-    configs = presets.execution(execution.PRESET)
+    configs = execution.configurations()
     with ThreadPoolExecutor(2) as pool:
         jobs = {name: pool.submit(measure, configs[name], _execution_text(configs[name])) for name in execution.TITLES}
         return {name: job.result() for name, job in jobs.items()}

@@ -21,7 +21,7 @@ from hdl.arith.integer import IntegerEncoder
 from hdl.arith.leading_one import LeadingOneEncoder
 from hdl.arith.requantise import Requantiser
 from hdl.arith.shift import ShiftProduct
-from hdl.execute.attention import Attention
+from hdl.execute.attention import attention_of
 from hdl.execute.dot_array import DotArray
 from hdl.execute.pe_array import PeArray
 from hdl.execute.units import unit_of
@@ -61,10 +61,7 @@ def units(preset: str) -> list[Unit]:
 
 
 def _attention(config: AttentionConfig) -> Unit:
-    def make() -> wiring.Component:
-        return Attention(config.items, config.arrays, stores=config.stores, tiles=True)
-
-    return Unit(config.name, make, {"config": config})
+    return Unit(config.name, lambda: attention_of(config), {"config": config})
 
 
 def _dot_array(config: PeArraysConfig) -> Unit:

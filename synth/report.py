@@ -2,7 +2,6 @@
 """The comparison of arrays, and units by sub-block, as tables and as pictures."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -186,9 +185,10 @@ def execution_rows(units: Mapping[str, execution.Unit]) -> list[tuple[str, ...]]
     table: list[tuple[str, ...]] = [_EXECUTION_HEAD]
     for name, unit in units.items():
         whole = unit.total
-        shape = ", ".join(f"{value} {parameter}" for parameter, value in asdict(unit.config).items())
         figures = f"{whole.area_um2:.0f}", f"{100 * whole.register_share:.0f}", str(whole.registers)
-        table.append((execution.TITLES[name], *figures, str(whole.memory_bits), _megahertz(whole), shape))
+        table.append(
+            (execution.TITLES[name], *figures, str(whole.memory_bits), _megahertz(whole), execution.shape(unit.config))
+        )
     return table
 
 

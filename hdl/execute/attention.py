@@ -11,6 +11,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from config.attention import AttentionConfig
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from hdl.execute.banks import write_layout
@@ -117,3 +118,8 @@ class Attention(wiring.Component):
             context = f"context{number}"
             wiring.connect(m, getattr(array, context), wiring.flipped(getattr(self, context)))
         return m
+
+
+def attention_of(config: AttentionConfig) -> Attention:
+    """The unit of a configuration: both of its arrays work on tiles as well."""
+    return Attention(config.items, config.arrays, stores=config.stores, tiles=True)

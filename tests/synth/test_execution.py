@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from config import presets
+from config.attention import AttentionConfig
+from config.items import ItemsConfig
+from config.pe_arrays import PeArraysConfig
 from config.units import GeluConfig, LayerNormConfig, ResidualConfig, SoftmaxConfig
 from hdl.emit import verilog
+from hdl.execute.attention import attention_of
 from hdl.execute.units import unit_of
 from synth import execution, hierarchy, liberty, library, mapping, report, timing
 
@@ -49,7 +52,28 @@ def test_every_module_of_the_table_exists():
 
 
 def test_units_are_those_of_the_preset():
-    assert set(execution.TITLES) == set(presets.execution(execution.PRESET))
+    assert set(execution.TITLES) == set(execution.configurations())
+
+
+@pytest.fixture(scope="module")
+def attention(tmp_path_factory):
+    """Two lines of eight lanes: of words of 18 and 19 bits, as the scores of fewer lanes are, ABC makes nothing."""
+    items = ItemsConfig(lines=2, lanes=8, banks=2, tokens=4, heads=1, chunk=4, record=2, sets=1, ports=1, queue=2)
+    arrays = PeArraysConfig(lines=2, lanes=8, rows=2, terms=4, keys=4, scalers=1)
+    config, path = AttentionConfig(items, arrays), library.liberty()
+    folder = tmp_path_factory.mktemp("attention")
+    return execution.measure(
+        "small", config, lambda _: verilog(attention_of(config), config.name), folder, path, liberty.read(path)
+    )
+
+
+def test_attention_has_every_part(attention):
+    """Those of the table and none beside, each as often as there are lines, or once."""
+    assert [part.name for part in attention.parts] == list(execution.ATTENTION_PARTS)
+    counts = {name: count for part in attention.parts for name, count in part.instances.items()}
+    wanted = {attention.config.name: 1, "dot_line": 2, "pe_line": 2, "softmax": 2, "line": 4, "banks": 2, "dispatch": 1}
+    assert {name: counts[name] for name in wanted} == wanted
+    assert attention.total.area_um2 == pytest.approx(sum(part.area_um2 for part in attention.parts))
 
 
 def test_memories_are_bits_and_no_cells(measured):
