@@ -16,15 +16,16 @@ MAX_TERMS, MAX_KEYS = 1 << 14, 1 << 12
 
 @dataclass(frozen=True)
 class PeArraysConfig:
-    """Two equal arrays of PE lines, int8 × int8 products with int32 sums. The first generates Q, K and V and scores,
-    the second multiplies probabilities with V; output projection and FFN run on both.
+    """Two arrays of PE lines of the same shape, int8 × int8 products with int32 sums. Both work on dense tiles; the
+    first, of dot lines, scores kept pairs, the second multiplies probabilities with V.
 
     Parameters
     ----------
     lines: of one array, 1 to 1024. lanes: products a cycle of a line, 1 to 1024.
     rows: of activations that pass a weight before the next one is fetched: a line's accumulators, 1 to 1024.
-    dense_use, sparse_use: share of the lanes' cycles that do useful work in dense tiles, and where kept keys are
-    gathered; above 0, up to 1. What is lost to lanes that the depth of a product does not fill is counted apart.
+    dense_use, sparse_use: share of the lanes' cycles that do useful work in dense tiles of whole lists, and where kept
+    keys are gathered, as the cycle model has it; above 0, up to 1. What is lost to lanes that the depth of a product
+    does not fill is counted apart.
     memory_bytes: between memory and buffers in a cycle, 1 to 65536.
     terms: of the longest dense product, 1 to 16384. keys: that a row of probabilities keeps at the most, 1 to 4096.
     scalers: results that leave in a cycle, of a whole array in dense tiles, of each line where kept keys are gathered;
@@ -36,8 +37,8 @@ class PeArraysConfig:
     lines: int = 16
     lanes: int = 32
     rows: int = 16
-    dense_use: float = 0.95
-    sparse_use: float = 0.90
+    dense_use: float = 0.99
+    sparse_use: float = 0.94
     memory_bytes: int = 16
     terms: int = 1536
     keys: int = 128

@@ -70,6 +70,9 @@ def _cycles(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, metavar="N", help="length of a sequence (else typical of the model)")
     parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
     parser.add_argument("--preset", metavar="NAME", help="hardware (else minilm or paper, by the model)")
+    parser.add_argument(
+        "--wider", type=int, default=1, metavar="N", help="a speculation unit of 1, 2 or 4 times the products (1)"
+    )
     for name in ("queries", "keys", "scores", "projections", "ffn"):
         parser.add_argument(f"--{name}", type=float, metavar="SHARE", help=f"share of {name} that a plan leaves")
     parser.add_argument("--visited", type=float, nargs="*", metavar="SHARE", help="of LAPA's rounds behind the first")

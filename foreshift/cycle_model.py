@@ -36,13 +36,14 @@ def find(args: Namespace) -> Found:
     shape = shapes.model(args.model)
     preset = args.preset or ("minilm" if args.model == "minilm-l6" else "paper")
     tokens = shape.typical if args.tokens is None else args.tokens
-    hardware = cycles.hardware(shape, tokens, args.method, preset)
+    hardware = cycles.hardware(shape, tokens, args.method, preset, args.wider)
     given: dict[str, Any] = {name: getattr(args, name) for name in SHARES if getattr(args, name) is not None}
     if args.visited is not None:
         given["visited"] = tuple(args.visited)
     statistics = replace(cycles.EXAMPLES[args.method], **given)
     chosen = cycles.answer(shape, tokens, hardware, statistics)
-    return Found(args.method, preset, chosen, cycles.sweep(shape, args.method, statistics, preset, [tokens]))
+    sweep = cycles.sweep(shape, args.method, statistics, preset, [tokens], args.wider)
+    return Found(args.method, preset, chosen, sweep)
 
 
 def run(args: Namespace) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from config import presets
+from config.array import MAX_ROWS
 from config.errors import require
 from config.pe_arrays import PeArraysConfig
 from config.speculate import MAX_TOKENS, METHODS, SpeculationConfig
@@ -22,6 +23,7 @@ from golden.cycles.statistics import Statistics
 from golden.cycles.traffic import Buffers, Memory, buffers, memory
 
 DENSE = Statistics()
+WIDER = (1, 2, 4)
 EXAMPLES = {
     # Every layer of MiniLM with few critical rows, no FFN copied.
     "spls": Statistics(queries=0.36, keys=0.9, scores=0.12),
@@ -103,9 +105,11 @@ class Answer:
         return -(-moved.total // self.hardware.arrays.memory_bytes)
 
 
-def hardware(shape: ModelShape, tokens: int, method: str, preset: str = "paper") -> Hardware:
-    """The preset's arrays, the speculation unit built for the model and the length. Raises `Refusal` for an unknown
-    method or preset, and a length beyond what units can be built for."""
+def hardware(shape: ModelShape, tokens: int, method: str, preset: str = "paper", wider: int = 1) -> Hardware:
+    """The preset's arrays, the speculation unit built for the model and the length. wider: it has so many times the
+    preset's products a cycle: 1, 2 or 4. Raises `Refusal` for an unknown method or preset, another number, and a
+    length beyond what units can be built for."""
+    require(wider in WIDER, f"wider must be one of 1, 2 and 4, not {wider!r}; choose one of them.")
     require(method in METHODS, f"The method must be one of {', '.join(METHODS)}, not {method!r}; choose one of them.")
     require(
         isinstance(tokens, int) and 1 <= tokens <= MAX_TOKENS,
@@ -114,6 +118,9 @@ def hardware(shape: ModelShape, tokens: int, method: str, preset: str = "paper")
     arrays, base = presets.pe_arrays(preset), presets.speculation(preset)[method]
     if method == "dense":
         return Hardware(None, arrays)
+    # As many queries side by side as can be, then longer rows.
+    rows = min(base.rows * wider, MAX_ROWS)
+    base = replace(base, rows=rows, lanes=base.lanes * wider * base.rows // rows)
     sizes: dict[str, Any] = {"width": shape.width, "heads": shape.heads, "head_width": shape.head_width}
     unit = replace(base, tokens=-(-tokens // base.rows) * base.rows, **sizes)
     return Hardware(unit, arrays)
@@ -130,8 +137,8 @@ def answer(shape: ModelShape, tokens: int, chosen: Hardware, statistics: Statist
         tokens=tokens,
         statistics=statistics,
         prediction=predict(unit, tokens, statistics, shape.causal) if unit else None,
-        dense=execute(arrays, shape, all_, sparse=False),
-        sparse=execute(arrays, shape, left, sparse=unit is not None),
+        dense=execute(arrays, shape, all_),
+        sparse=execute(arrays, shape, left),
         dense_operations=work,
         operations=rest,
         dense_memory=memory(shape, tokens, all_, None),
@@ -142,11 +149,16 @@ def answer(shape: ModelShape, tokens: int, chosen: Hardware, statistics: Statist
 
 
 def sweep(
-    shape: ModelShape, method: str, statistics: Statistics, preset: str = "paper", also: Sequence[int] = ()
+    shape: ModelShape,
+    method: str,
+    statistics: Statistics,
+    preset: str = "paper",
+    also: Sequence[int] = (),
+    wider: int = 1,
 ) -> list[Answer]:
     """At lengths from 16 to the longest of any unit, eight to each doubling, and at those in `also`; rising."""
     lengths = sorted({round(16 * 2 ** (step / 8)) for step in range(8 * (MAX_TOKENS // 16).bit_length() - 7)} | {*also})
-    return [answer(shape, tokens, hardware(shape, tokens, method, preset), statistics) for tokens in lengths]
+    return [answer(shape, tokens, hardware(shape, tokens, method, preset, wider), statistics) for tokens in lengths]
 
 
 def pays(answers: list[Answer]) -> tuple[int, int] | None:

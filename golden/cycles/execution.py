@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of a layer and their cycles on two PE arrays: the design target of the execution unit, of which there is
-no RTL to hold this against.
+"""Operations of a layer and their cycles on two PE arrays.
 
-    array 1:  Q, K, V of a head ─► scores of kept pairs ─┐             ┌─ half of projection and FFN
-    array 2:                                             └─► context ──┴─ the other half
+    array 1:  Q, K, V of half of the heads ──┬─ scores of kept pairs ─┐  ┌─ half of projection and FFN
+    array 2:  Q, K, V of the others ─────────┘      context beside ◄──┴──┴─ the other half
 
 Softmax, LayerNorm, GELU and the residuals keep up with the arrays that feed them, and take no cycles of their own.
 """
@@ -46,8 +45,8 @@ class Operations:
 
 @dataclass(frozen=True)
 class Execution:
-    """Cycles of a layer. generation, scores: of array 1; context: of array 2; attention: of those three, head behind
-    head; dense: of projection and FFN on both arrays."""
+    """Cycles of a layer. generation: of both arrays; scores: of array 1; context: of array 2, beside them; attention:
+    of those three; dense: of projection and FFN on both arrays."""
 
     generation: int
     scores: int
@@ -86,32 +85,38 @@ def operations(shape: ModelShape, left: Outputs) -> Operations:
     )
 
 
-def execute(arrays: PeArraysConfig, shape: ModelShape, left: Outputs, sparse: bool) -> Execution:
-    """Cycles of one layer. sparse: kept keys are gathered."""
+def execute(arrays: PeArraysConfig, shape: ModelShape, left: Outputs) -> Execution:
+    """Cycles of one layer. Rows of a head are taken as the mean of all heads."""
 
-    def cycles(products: int, depth: int, lines: int, use: float) -> int:
+    def cycles(products: float, depth: int, lines: int, use: float) -> int:
         """Of so many dot products of so many terms."""
         return _ceil(products * -(-depth // arrays.lanes) / (lines * use))
 
-    use = arrays.sparse_use if sparse else arrays.dense_use
-    rows = left.queries + left.keys
-    generation = cycles(rows * shape.head_width, shape.width, arrays.lines, arrays.dense_use)
-    scores = cycles(left.pairs, shape.head_width, arrays.lines, use)
+    both, use = 2 * arrays.lines, arrays.dense_use
+    made = shape.heads * listed(left.queries / shape.heads, arrays.lines)
+    made += 2 * shape.groups * listed(left.keys / 2 / shape.groups, arrays.lines)
+    generation = cycles(made * shape.head_width, shape.width, both, use)
+    scores = cycles(left.pairs, shape.head_width, arrays.lines, arrays.sparse_use)
     # The same slots: a kept key's row of V is as wide as its row of K.
     context = scores
-    first, second = (generation + scores) / shape.heads, context / shape.heads
-    projection = cycles(
-        left.projections * shape.width, shape.heads * shape.head_width, 2 * arrays.lines, arrays.dense_use
-    )
-    up = cycles(left.ffn * (shape.matrices - 1) * shape.hidden, shape.width, 2 * arrays.lines, arrays.dense_use)
-    down = cycles(left.ffn * shape.width, shape.hidden, 2 * arrays.lines, arrays.dense_use)
+    fed = listed(left.ffn, arrays.lines)
+    projection = cycles(listed(left.projections, arrays.lines) * shape.width, shape.heads * shape.head_width, both, use)
+    up = cycles(fed * (shape.matrices - 1) * shape.hidden, shape.width, both, use)
+    down = cycles(fed * shape.width, shape.hidden, both, use)
     return Execution(
         generation=generation,
         scores=scores,
         context=context,
-        attention=_ceil(first + (shape.heads - 1) * max(first, second) + second),
+        attention=generation + max(scores, context),
         dense=projection + up + down,
     )
+
+
+def listed(rows: float, lines: int) -> float:
+    """Rows with those added that their last list lacks: as many as lines, or as half of them."""
+    whole, rest = divmod(_ceil(rows), lines)
+    half = lines / 2
+    return whole * lines + (0 if not rest else half if rest <= half else lines)
 
 
 def _ceil(value: float) -> int:

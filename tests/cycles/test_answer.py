@@ -85,7 +85,7 @@ def points(*given):
     """A sweep of these speed-ups."""
     found = ask("bert-base", 128, "spls")
     return [
-        replace(found, tokens=tokens, sparse=replace(found.sparse, attention=0 if pays else 10**9))
+        replace(found, tokens=tokens, sparse=replace(found.sparse, attention=0 if pays else 10**9, dense=0))
         for tokens, pays in given
     ]
 
@@ -131,3 +131,13 @@ def test_what_it_cannot_answer(call, sentence):
     with pytest.raises(Refusal, match=sentence) as refused:
         call()
     assert "\n" not in str(refused.value)
+
+
+def test_a_wider_unit_has_as_many_more_products():
+    shape = model("llama-13b")
+    for method, rows, lanes in (("spls", 64, 128), ("lapa", 128, 64)):
+        found = cycles.hardware(shape, 100, method, wider=2).unit
+        assert (found.rows, found.lanes) == (rows, lanes)
+        assert found.tokens == 128
+    with pytest.raises(Refusal, match=r"^wider must be one of 1, 2 and 4, not 3; choose one of them\.$"):
+        cycles.hardware(shape, 100, "spls", wider=3)

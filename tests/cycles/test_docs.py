@@ -16,6 +16,10 @@ def millions(count):
     return f"{count / 1e6:.2f}" if count < 1e8 else f"{count / 1e6:.0f}"
 
 
+def text(pays):
+    return "never" if pays is None else f"{pays[0]} – {pays[1]}"
+
+
 def line(shape):
     """Of the table of named models."""
     preset = "minilm" if shape.name == "minilm-l6" else "paper"
@@ -28,7 +32,10 @@ def line(shape):
         if method == "spls":
             cells.append(millions(found.dense_total * shape.layers))
         cells += [millions(each * shape.layers) for each in (found.prediction.layer, found.overlapped)]
-        cells += [f"{found.speed_up:.2f}", "never" if pays is None else f"{pays[0]} – {pays[1]}"]
+        cells += [f"{found.speed_up:.2f}", text(pays)]
+        wide = cycles.hardware(shape, shape.typical, method, preset, wider=2)
+        pays = cycles.pays(cycles.sweep(shape, method, statistics, preset, wider=2))
+        cells += [f"{cycles.answer(shape, shape.typical, wide, statistics).speed_up:.2f}", text(pays)]
     return f"| {' | '.join(cells)} |"
 
 

@@ -33,35 +33,45 @@ def test_shared_heads_and_gates():
 
 def test_cycles_of_full_arrays_are_operations_by_lanes():
     left = execution.outputs(SHAPE, 4, DENSE)
-    work, found = execution.operations(SHAPE, left), execution.execute(PLAIN, SHAPE, left, sparse=False)
-    assert (found.generation, found.scores, found.context) == (work.generation // 8, work.scores // 8, work.scores // 8)
+    work, found = execution.operations(SHAPE, left), execution.execute(PLAIN, SHAPE, left)
+    assert (found.generation, found.scores, found.context) == (
+        work.generation // 16,
+        work.scores // 8,
+        work.scores // 8,
+    )
     assert found.dense == (work.projection + work.ffn) // 16
-    # Per head: array 1 takes 56 cycles, array 2 takes 8 behind the last one.
-    assert found.attention == 2 * 56 + 8
+    assert found.attention == found.generation + found.scores
     assert found.total == found.attention + found.dense
 
 
 def test_lanes_that_no_term_fills_take_their_time():
     arrays = replace(PLAIN, lanes=3)
-    found = execution.execute(arrays, SHAPE, execution.outputs(SHAPE, 4, DENSE), sparse=False)
+    found = execution.execute(arrays, SHAPE, execution.outputs(SHAPE, 4, DENSE))
     assert found.scores == 2 * 16 * 2 // 2
-    assert found.generation == 3 * 4 * 8 * 3 // 2
+    assert found.generation == 3 * 4 * 8 * 3 // 4
+
+
+def test_the_last_list_of_rows_takes_half_of_the_time_or_all_of_it():
+    assert [execution.listed(rows, 4) for rows in (0, 1, 2, 3, 4, 4.2, 6, 7)] == [0, 2, 2, 4, 4, 6, 6, 8]
+    arrays = replace(PLAIN, lines=4)
+    left = execution.Outputs(queries=2 * 3, keys=2 * 2 * 5, pairs=0, projections=2, ffn=6)
+    found = execution.execute(arrays, SHAPE, left)
+    assert found.generation == (2 * 4 + 2 * 2 * 6) * 4 * 2 // 8
+    assert found.dense == 2 * 8 * 2 // 8 + 6 * 16 * 2 // 8 + 6 * 8 * 4 // 8
 
 
 def test_use_of_the_lanes():
     arrays = replace(PLAIN, dense_use=0.5, sparse_use=0.25)
     left = execution.outputs(SHAPE, 4, DENSE)
-    plain = execution.execute(PLAIN, SHAPE, left, sparse=True)
-    dense, sparse = (execution.execute(arrays, SHAPE, left, sparse=sparse) for sparse in (False, True))
-    assert (dense.generation, dense.scores, dense.dense) == (2 * plain.generation, 2 * plain.scores, 2 * plain.dense)
-    assert (sparse.generation, sparse.scores, sparse.dense) == (dense.generation, 4 * plain.scores, dense.dense)
+    plain, found = (execution.execute(each, SHAPE, left) for each in (PLAIN, arrays))
+    assert (found.generation, found.scores, found.dense) == (2 * plain.generation, 4 * plain.scores, 2 * plain.dense)
 
 
 def test_what_a_plan_leaves_is_what_remains():
     left = execution.outputs(SHAPE, 8, Statistics(queries=0.5, keys=0.25, scores=0.125, projections=0.75, ffn=0.625))
     assert left == execution.Outputs(queries=8, keys=8, pairs=16, projections=6, ffn=5)
     nothing = execution.outputs(SHAPE, 8, Statistics(queries=0, keys=0, scores=0, projections=0, ffn=0))
-    assert execution.execute(PLAIN, SHAPE, nothing, sparse=True).total == 0
+    assert execution.execute(PLAIN, SHAPE, nothing).total == 0
 
 
 def test_bytes_of_the_memory():

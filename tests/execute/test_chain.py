@@ -9,6 +9,9 @@ import pytest
 
 from config.pe_arrays import PeArraysConfig
 from config.presets import attention
+from golden.cycles import execution
+from golden.cycles.shapes import MODELS
+from golden.cycles.statistics import of_plan
 from golden.execute.layer import execute
 from golden.execute.linear import linear
 from golden.speculate.plan import assemble
@@ -92,3 +95,16 @@ def test_real_layers_take_the_time_of_what_is_left(method: str) -> None:
         assert sparse[chain.ATTENTION].use(config) >= 0.9
         assert found.cycles <= 1.1 * found.useful / wanted.useful * wanted.cycles
         assert all(spent.use(config) >= 0.95 for spent in whole.values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("method", "number"), [("dense", 0), ("spls", 5), ("lapa", 3)])
+def test_cycle_model(method: str, number: int) -> None:
+    """Within 2 % of a simulated layer."""
+    unit = attention("minilm")
+    assert unit is not None
+    layer = planned.layers(planned.sentence(0, 128), method)[number]
+    (spent,) = chain.run_layers(unit.arrays, unit.items, [layer])
+    left = execution.outputs(MODELS["minilm-l6"], 128, of_plan(layer.plan))
+    model = execution.execute(unit.arrays, MODELS["minilm-l6"], left)
+    assert model.total == pytest.approx(chain.total(spent).cycles, rel=0.02)
