@@ -14,7 +14,7 @@ from golden.cycles.statistics import SHARES
 
 
 def test_table_and_json_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["cycles", "--model", "opt-1.3b", "--tokens", "512", "--queries", "0.5"]
+    given = ["cycles", "--model", "opt-1.3b", "--tokens", "512", "--queries", "0.5", "--wider", "2"]
     assert main(given) == 0
     table = capsys.readouterr().out
     assert main([*given, "--json"]) == 0
@@ -70,6 +70,7 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         (["--method", "fact"], "The method must be one of spls, lapa, dense, not 'fact'"),
         (["--preset", "huge"], "The preset must be one of tiny, minilm, paper, not 'huge'"),
         (["--ffn", "1.5"], "ffn must be a share from 0 to 1, not 1.5"),
+        (["--wider", "3"], "wider must be one of 1, 2 and 4, not 3"),
     ],
 )
 def test_refusals(argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
