@@ -65,7 +65,9 @@ def _attention(config: AttentionConfig) -> Unit:
 
 
 def _dot_array(config: PeArraysConfig) -> Unit:
-    return Unit(f"dot_array_{config.lines}x{config.lanes}", lambda: DotArray(config), {"config": config})
+    # With a port for each line's items, that of the preset `paper` has more bits than a netlist of Amaranth's may have.
+    name = f"dot_array_{config.lines}x{config.lanes}"
+    return Unit(name, lambda: DotArray(config, items=False), {"config": config})
 
 
 def _pe_array(config: PeArraysConfig) -> Unit:
