@@ -84,7 +84,7 @@ def _execution_units(path: Path, cells: liberty.Library, say: Callable[[str], No
 
     configs = execution.configurations()
     with ThreadPoolExecutor(2) as pool:
-        jobs = {name: pool.submit(measure, configs[name], _execution_text(configs[name])) for name in execution.TITLES}
+        jobs = {name: pool.submit(measure, config, _execution_text(config)) for name, config in configs.items()}
         return {name: job.result() for name, job in jobs.items()}
 
 
