@@ -10,6 +10,8 @@ from typing import Any
 from config.errors import Refusal, require
 
 PATH = Path(__file__).with_name("settings.json")
+SCORE_BITS = 8
+"""Of a predicted score, where a method's unit does not say it."""
 MODELS = ("minilm", "language", "vision")
 """Their names in `golden.models`."""
 
@@ -33,6 +35,16 @@ def chosen(method: str, model: str) -> dict[str, Any] | None:
     require(model in MODELS, f"The model must be one of {', '.join(MODELS)}, not {model!r}; choose one of them.")
     found = _contents()[method].get(model)
     return None if found is None else dict(found)
+
+
+def keys(share: float, tokens: int) -> int:
+    """A share of a sequence's keys as a number."""
+    return max(1, round(share * tokens))
+
+
+def votes(share: float, heads: int) -> int:
+    """A share of the heads as the number that must agree; more heads than there are never do."""
+    return min(max(1, round(share * heads)), heads + 1)
 
 
 def text(found: dict[str, dict[str, Any]]) -> str:

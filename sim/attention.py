@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from golden.cycles.gather import Item, items_of
+from golden.execute.scales import Scale
 from golden.execute.softmax import context, softmax
 from hdl.emit import verilog
 from hdl.execute.attention import Attention
@@ -143,6 +144,11 @@ def golden(operands: Operands) -> tuple[Int64, Int64]:
     rows = softmax(scores, operands.mask, mul, shift)
     mul, shift = (each[:, None, None] for each in operands.context.T)
     return context(rows, operands.v, mul, shift), rows.codes
+
+
+def of_heads(scale: Scale, heads: int) -> Int64:
+    """mul and shift of each head."""
+    return np.stack([np.broadcast_to(np.ravel(each), heads) for each in (scale.mul, scale.shift)], axis=1)
 
 
 def _bytes(row: Int64) -> int:

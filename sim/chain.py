@@ -14,23 +14,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from config import presets
+from config.attention import AttentionConfig
 from config.errors import Refusal
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from golden.cycles.gather import Gather, items_of
-from golden.execute.scales import Scale
 from sim import attention, dense, planned
 from sim.phases import ARRAYS, check, phases
 from sim.planned import LAYERS, METHODS, SENTENCES, Planned
 
 ATTENTION = "attention"
-QUERY_STORES = 4
-"""Copies of Q, for rows of few keys."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +58,23 @@ def run_dense(config: PeArraysConfig, layer: Planned) -> dict[str, Spent]:
     return spent
 
 
-def run_attention(
-    items: ItemsConfig, arrays: PeArraysConfig, layers: Sequence[Planned], stores: int = QUERY_STORES
-) -> list[Spent]:
+def run_attention(unit: AttentionConfig, layers: Sequence[Planned]) -> list[Spent]:
     """Of each layer, from its first item to its last context. Raises AssertionError for a context that is not
     golden."""
-    runs = attention.run(items, arrays, [_operands(each) for each in layers], stores=stores)
-    return [Spent(each.cycles, ARRAYS * each.keys * arrays.lanes) for each in runs]
+    runs = attention.run(unit.items, unit.arrays, [_operands(each) for each in layers], stores=unit.stores)
+    return [Spent(each.cycles, ARRAYS * each.keys * unit.arrays.lanes) for each in runs]
 
 
 def _operands(layer: Planned) -> attention.Operands:
     tensors, heads = layer.tensors, len(layer.plan.columns)
-    scales = [_of_heads(each, heads) for each in (layer.layer.exponent, layer.layer.context)]
+    scales = [attention.of_heads(each, heads) for each in (layer.layer.exponent, layer.layer.context)]
     return attention.Operands(tensors["q"], tensors["k"], tensors["v"], layer.plan.mask, *scales)
 
 
-def _of_heads(scale: Scale, heads: int) -> NDArray[np.int64]:
-    """mul and shift of each head."""
-    return np.stack([np.broadcast_to(np.ravel(each), heads) for each in (scale.mul, scale.shift)], axis=1)
-
-
-def run_layers(config: PeArraysConfig, items: ItemsConfig, layers: Sequence[Planned]) -> list[dict[str, Spent]]:
+def run_layers(unit: AttentionConfig, layers: Sequence[Planned]) -> list[dict[str, Spent]]:
     """Every phase of each layer, by name."""
-    found = [run_dense(config, each) for each in layers]
-    for spent, kept in zip(found, run_attention(items, config, layers), strict=True):
+    found = [run_dense(unit.arrays, each) for each in layers]
+    for spent, kept in zip(found, run_attention(unit, layers), strict=True):
         spent[ATTENTION] = kept
     return found
 
@@ -132,7 +121,7 @@ def _table(sentences: int, methods: Sequence[str], count: int) -> Iterator[str]:
             exact: list[Spent] = []
             for method in ("dense", *methods):
                 layers = planned.layers(ids, method, count)
-                found = run_layers(config, items, layers)
+                found = run_layers(unit, layers)
                 exact = exact or [total(each) for each in found]
                 for number, spent in enumerate(found):
                     whole = total(spent)

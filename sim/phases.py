@@ -21,8 +21,7 @@ ARRAYS = 2
 
 @dataclass(frozen=True)
 class Part:
-    """A product, and what is due: golden values [n, N] of tensors, each with its first column and a name for its
-    place."""
+    """A product of some tokens' rows. due: golden values [n, N]. name: its place, for a difference."""
 
     product: Product
     rows: Int64
@@ -32,14 +31,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Phase:
-    """arrays: parts for each. dense: multiplications of the phase without a plan."""
+    """arrays: parts for each."""
 
     name: str
     arrays: tuple[list[Part], ...]
-
-    @property
-    def useful(self) -> int:
-        return sum(part.product.useful for parts in self.arrays for part in parts)
 
 
 def phases(planned: Planned) -> list[Phase]:

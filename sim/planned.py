@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.array import NumberSystem
-from config.settings import build, chosen
+from config.settings import SCORE_BITS, build, chosen, keys, votes
 from config.speculate import LapaSettings, SplsSettings
 from golden.execute.layer import Layer
 from golden.models import integer
@@ -28,7 +28,6 @@ LAYERS = 6
 METHODS = ("dense", "spls", "lapa")
 SENTENCES = (np.einsum, np.linalg.svd, np.loadtxt)
 """Real text: the first tokens of what they say of themselves."""
-SCORE_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -105,12 +104,12 @@ def _planner(model: integer.IntegerModel, method: str, number: int, x: Int64, at
     if method == "lapa":
         eta = tuple(int(setting[f"eta{n}"]) for n in range(1, 1 + len(unit["slices"])))
         return planner.Predictor(lapa.predict, coded, LapaSettings(scales=scales, eta=eta), unit).planner(attend)
-    k, k_similarity = (max(1, round(setting[name] * length)) for name in ("k", "k_similarity"))
+    k, k_similarity = (keys(setting[name], length) for name in ("k", "k_similarity"))
     settings = SplsSettings(
         scales=scales,
         k=k,
         k_similarity=min(k, k_similarity),
         s=int(setting["s"]),
-        f=min(max(1, round(setting["f"] * heads)), heads + 1),
+        f=votes(setting["f"], heads),
     )
     return planner.Predictor(spls.predict, coded, settings, unit).planner(attend)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from config.execute import FRACTION_BITS
+from config.settings import SCORE_BITS, keys
 from config.speculate import SplsSettings
 from golden.arith.top import top
 from golden.arrays import Array, matmul_transposed
@@ -28,7 +29,7 @@ from jobs.runner import Job
 from jobs.store import Value
 from tasks.measure import one_thread, version
 from tasks.methods import Method, Session, Tally, encoder
-from tasks.prepared import SCORE_BITS, Prepared, Setting, keys, prepared
+from tasks.prepared import Prepared, Setting, prepared
 from tasks.swept import sample
 from tasks.tuner import distance
 from tasks.work import shares

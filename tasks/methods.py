@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from config.settings import build
+from config.settings import build, keys
 from config.speculate import UNITY, FactSettings, LapaSettings, SangerSettings, SpattenSettings
 from golden.arrays import Array
 from golden.models import integer
@@ -20,7 +20,7 @@ from golden.speculate.plan import Plan, Planner
 from golden.speculate.spatten import Spatten
 from golden.speculate.work import Sizes, Work
 from tasks.encoder import Encoder
-from tasks.prepared import BUILD, SHIPPED, SHORTEST, Prepared, Setting, built, keys, of_layer
+from tasks.prepared import BUILD, SHIPPED, SHORTEST, Prepared, Setting, built, of_layer
 from tasks.work import sizes
 
 CHUNK = 4

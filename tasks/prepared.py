@@ -11,6 +11,7 @@ import torch
 
 from config.array import NumberSystem, number_system
 from config.formats import OPERAND_BITS
+from config.settings import SCORE_BITS, keys, votes
 from config.speculate import HeadSettings, Settings, SplsSettings
 from golden.arith.quantise import quantise
 from golden.arrays import Array
@@ -34,7 +35,6 @@ Setting = dict[str, Any]
 """Of numbers and words, so that it can be written into a file. A list holds a number for each layer; `BUILD` is how the
 unit is built."""
 BUILD = "build"
-SCORE_BITS = 8
 SHORTEST = 48
 """Shorter sequences are run densely, whatever the method: on a handful of tokens a prediction costs more than it saves
 (`foreshift cycles` says from which length on it pays), and rows with one or two keys are hardly told apart."""
@@ -101,8 +101,7 @@ class Prepared:
             k=k,
             k_similarity=min(k, keys(here["k_similarity"], tokens)),
             s=int(here["s"]),
-            # More heads than there are never agree: no FFN is copied.
-            f=min(max(1, round(here["f"] * heads)), heads + 1),
+            f=votes(here["f"], heads),
             options=unit,
         )
 
@@ -114,11 +113,6 @@ class Prepared:
             return self.spls(number, setting, x.shape[-2]).planner()(codes, codes, codes)
 
         return plan
-
-
-def keys(share: float, tokens: int) -> int:
-    """A share of a sequence's keys as a number."""
-    return max(1, round(share * tokens))
 
 
 def built(setting: Setting, usual: NumberSystem) -> dict[str, Any]:

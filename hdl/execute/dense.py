@@ -51,6 +51,13 @@ def active_lines(config: PeArraysConfig, last_line: Value, double: Value) -> Val
     return Cat(own | (double & has[n - half] if n // half == 1 else 0) for n, own in enumerate(has))
 
 
+def storing_lines(config: PeArraysConfig, line: Value, last_line: Value) -> Value:
+    """The lines that store the row of `line`: of a list in the lower half, also that above it by half."""
+    half = half_of(config)
+    short = less(last_line, Const(half, len(last_line)))
+    return Cat((line == n) | (short & (line == n - half) if n // half == 1 else 0) for n in range(config.lines))
+
+
 def tile_layout() -> data.StructLayout:
     """A tile of `lanes` columns for the rows of a list: results have 16 bits if `wide`, else 8; `last`: the list's.
     `double`: this tile and the next one at once, each on one half of the lines, of a list of no more rows than that."""
@@ -153,14 +160,10 @@ class RowStores(wiring.Component):
             self.rows.ready.eq(x_fire & last_word & last_line),
             begun.eq(Cat(self.rows.ready & ~half, self.rows.ready & half)),
         ]
-        half_lines = half_of(self._config)
-        short = less(given.last_line, Const(half_lines, len(given.last_line)))
+        takes = storing_lines(self._config, line, given.last_line)
         for number, store in enumerate(self._stores):
-            mine = line == number
-            if number // half_lines == 1:
-                mine = mine | (short & (line == number - half_lines))
             m.d.comb += [
-                store.write.eq(x_fire & mine),
+                store.write.eq(x_fire & takes[number]),
                 store.write_at.eq(Mux(half, word + self._words, word)),
                 store.word.eq(self.x.payload),
             ]

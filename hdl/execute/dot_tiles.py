@@ -15,9 +15,8 @@ from amaranth.lib.wiring import In, Out
 from config.array import require_range
 from config.execute import STREAM_BITS
 from config.pe_arrays import PeArraysConfig
-from hdl.arith.compare import less
 from hdl.cover import corner
-from hdl.execute.dense import active_lines, clip_results, half_of, tile_layout, weights_layout
+from hdl.execute.dense import active_lines, clip_results, half_of, storing_lines, tile_layout, weights_layout
 from hdl.execute.dot_line import untimed
 from hdl.execute.line import row_layout
 from hdl.execute.scaler import COLUMN, Scaler, results_layout
@@ -128,14 +127,10 @@ class DotTiles(wiring.Component):
             last_line.eq(line == given.last_line),
             self.rows.ready.eq(fire & last_word & last_line),
         ]
-        half_lines = half_of(self._config)
-        short = less(given.last_line, Const(half_lines, len(given.last_line)))
+        takes = storing_lines(self._config, line, given.last_line)
         for number, store in enumerate(self._stores):
-            mine = line == number
-            if number // half_lines == 1:
-                mine = mine | (short & (line == number - half_lines))
             m.d.comb += [
-                store.write.eq(fire & mine),
+                store.write.eq(fire & takes[number]),
                 store.write_at.eq(Mux(half, word + self._words, word)),
                 store.word.eq(self.x.payload),
             ]

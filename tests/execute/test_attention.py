@@ -7,7 +7,6 @@ import pytest
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from config.presets import pe_arrays, speculation
-from golden.execute.scales import Scale
 from sim import attention, minilm
 from sim.attention import Operands
 from tests.cycles.test_gather import CHOSEN, plan
@@ -39,7 +38,7 @@ def test_real_plans() -> None:
     """All heads of a layer of MiniLM on a real sentence, under three plans; printed: docs/attention.md."""
     config = ItemsConfig(sets=16)
     layer, seen = minilm.tensors(minilm.token_ids(speculation("minilm")["spls"]), 2, **CHOSEN["spls"])
-    scales = [_of_heads(each, config.heads) for each in (layer.exponent, layer.context)]
+    scales = [attention.of_heads(each, config.heads) for each in (layer.exponent, layer.context)]
     masks = {"spls": seen["mask"], "lapa": plan("lapa", 2), "all keys": np.ones_like(seen["mask"])}
     layers = [Operands(seen["q"], seen["k"], seen["v"], mask, *scales) for mask in masks.values()]
     runs = attention.run(config, pe_arrays("minilm"), layers, stores=4)
@@ -53,8 +52,3 @@ def test_real_plans() -> None:
     # Rows of 8 keys: an item of a line takes as long as its context.
     items = int(masks["lapa"].any(axis=-1).sum())
     assert runs[1].cycles <= 1.15 * items * (pe_arrays("minilm").groups + 2) / config.lines
-
-
-def _of_heads(scale: Scale, heads: int) -> np.ndarray:
-    """mul and shift of each head."""
-    return np.stack([np.broadcast_to(np.ravel(each), heads) for each in (scale.mul, scale.shift)], axis=1)

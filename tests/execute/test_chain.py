@@ -87,10 +87,10 @@ def test_real_layers_take_the_time_of_what_is_left(method: str) -> None:
     """The first and the last layer of MiniLM; docs/layers.md has all of them."""
     unit = attention("minilm")
     assert unit is not None
-    config, items = unit.arrays, unit.items
+    config = unit.arrays
     ids = planned.sentence(0, 128)
     layers, exact = (planned.layers(ids, name)[:: planned.LAYERS - 1] for name in (method, "dense"))
-    runs = [chain.run_layers(config, items, each) for each in (layers, exact)]
+    runs = [chain.run_layers(unit, each) for each in (layers, exact)]
     attention_ = chain.total({str(n): spent[chain.ATTENTION] for n, spent in enumerate(runs[0])})
     assert attention_.use(config) >= 0.9
     for sparse, whole in zip(*runs, strict=True):
@@ -106,7 +106,7 @@ def test_cycle_model(method: str, number: int) -> None:
     unit = attention("minilm")
     assert unit is not None
     layer = planned.layers(planned.sentence(0, 128), method)[number]
-    (spent,) = chain.run_layers(unit.arrays, unit.items, [layer])
+    (spent,) = chain.run_layers(unit, [layer])
     left = execution.outputs(MODELS["minilm-l6"], 128, of_plan(layer.plan))
     model = execution.execute(unit.arrays, MODELS["minilm-l6"], left)
     assert model.total == pytest.approx(chain.total(spent).cycles, rel=0.02)
