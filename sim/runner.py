@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def _build(
 ) -> None:
     folder.mkdir()
     source, visible = folder / f"{top}.v", folder / "ports.vlt"
-    source.write_text(verilog, encoding="utf-8")
+    source.write_text(_repeated(verilog), encoding="utf-8")
     control = ["`verilator_config", f'public_flat_rw -module "{top}" -var "*"']
     control += [f'no_inline -module "{module}"' for module in repeated]
     visible.write_text("\n".join([*control, ""]), encoding="utf-8")
@@ -178,6 +179,16 @@ def _build(
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def _repeated(verilog: str) -> str:
+    """What Yosys writes n times beside each other as such: Verilator would make n terms of it."""
+
+    def shorter(found: re.Match[str]) -> str:
+        runs = [(item, len(list(all_))) for item, all_ in groupby(found[1].split(", "))]
+        return "{ " + ", ".join(f"{{{n}{{{item}}}}}" if n > 2 else ", ".join([item] * n) for item, n in runs) + " }"
+
+    return re.sub(r"\{ ([^{}]*) \}", shorter, verilog)
 
 
 def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str]) -> None:
