@@ -110,10 +110,7 @@ def systems(preset: str) -> dict[str, SystemConfig]:
         units = {method: replace(unit, rows=2 * unit.rows, load=2 * unit.load) for method, unit in units.items()}
         rest = {"ffn": 1536, "values": values, "weight_words": 3072}
     items = replace(whole.items, record=units["dense"].rows)
-    return {
-        method: SystemConfig(unit, replace(whole, items=items), **rest)
-        for method, unit in units.items()
-    }
+    return {method: SystemConfig(unit, replace(whole, items=items), **rest) for method, unit in units.items()}
 
 
 def execution(preset: str) -> dict[str, UnitConfig]:
