@@ -97,8 +97,8 @@ def attention(preset: str) -> AttentionConfig | None:
 
 
 def systems(preset: str) -> dict[str, SystemConfig]:
-    """Accelerators of a preset by method of speculation; none of `paper`, whose activations would not fit on chip. Raises
-    `Refusal` for a name not in `PRESETS`."""
+    """Accelerators of a preset by method of speculation; none of `paper`, whose activations would not fit on chip.
+    Raises `Refusal` for a name not in `PRESETS`."""
     whole = attention(preset)
     if whole is None:
         return {}

@@ -54,8 +54,8 @@ def index_shape(config: SystemConfig) -> ShapeLike:
 
 
 def job_layout(config: SystemConfig) -> data.StructLayout:
-    """Dense work of an array: `tiles` tiles of columns, 1 to CHUNK_TILES, for all `rows`, a bit for each token, which may
-    be none: then the tiles' weights are taken and dropped. `region`, `words`: where the rows are, and of how many words
+    """Dense work of an array: `tiles` tiles of columns, 1 to CHUNK_TILES, for all `rows`, a bit for each token, which
+    may be none: then the tiles' weights are taken and dropped. `region`, `words`: where the rows are, and of how many words
     each, 1 to `row_words`. `sink`, `index`: where results go. `last`: nothing else is written to the same place behind
     this job, so its rows are whole when it has written them: `progress` tells so."""
     return data.StructLayout(
@@ -139,9 +139,10 @@ class Copies(enum.Enum, shape=2):
 
 def pass_layout(config: SystemConfig) -> data.StructLayout:
     """A pass over the residual stream, row by row: its rows `load` from outside, or are those of the stream on chip;
-    results are added to them (`add`, with scale `second` or first, `copies`), and the row is normed (`normalise`, by norm
-    `second` or first). The stream then holds the norm if `keep_norm`, else the sum; `Region.INPUT` has the norm, or, if
-    there is none and `narrow`, the row, of int8. `send`: what the stream then holds also leaves, as y."""
+    results are added to them (`add`, by the second scale if `second_scale`, those of `copies`), and the row is normed
+    (`normalise`, by the second norm if `second_norm`). The stream then holds the norm if `keep_norm`, else the sum.
+    `Region.INPUT` has the norm, or, if there is none and `narrow`, the row, of int8. `send`: what the stream then holds
+    also leaves, as y."""
     return data.StructLayout(
         {
             "load": 1,
