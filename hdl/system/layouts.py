@@ -56,8 +56,8 @@ def index_shape(config: SystemConfig) -> ShapeLike:
 def job_layout(config: SystemConfig) -> data.StructLayout:
     """Dense work of an array: `tiles` tiles of columns, 1 to CHUNK_TILES, for all `rows`, a bit for each token, which
     may be none: then the tiles' weights are taken and dropped. `region`, `words`: where the rows are, and of how many
-    words each, 1 to `row_words`. `sink`, `index`: where results go. `last`: nothing else is written to the same place behind
-    this job, so its rows are whole when it has written them: `progress` tells so."""
+    words each, 1 to `row_words`. `sink`, `index`: where results go. `last`: nothing else is written to the same place
+    behind this job, so its rows are whole when it has written them: `progress` tells so."""
     return data.StructLayout(
         {
             "rows": config.tokens,
