@@ -8,14 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.system import ADDRESS_BITS, ENTRY_BYTES, SystemConfig
 from hdl.speculate.socket import scale_layout, weights_layout
-from hdl.system.generation import ARRAYS
-
-SIZE_BITS = 32
-
-
-def memory_job_layout() -> data.StructLayout:
-    """`rows` rows of `bytes` bytes, one every `stride` bytes, all multiples of the bus."""
-    return data.StructLayout({"address": ADDRESS_BITS, "bytes": SIZE_BITS, "rows": SIZE_BITS, "stride": SIZE_BITS})
+from hdl.system.axi import COUNT_BITS, TRANSFER
 
 
 def whole_words(config: SystemConfig, count: int) -> int:
@@ -45,11 +38,6 @@ def tile_bytes(config: SystemConfig, words):
     return whole_words(config, size) if isinstance(words, int) else filled(config, size)
 
 
-def parameter_entries(width, heads):
-    """Of a layer: two scales and two norms a channel, one a head, and GELU's tables."""
-    return 4 * width + heads + 64
-
-
 class TileJobs(wiring.Component):
     """Asks for an array's weights, tile by tile, as far ahead as the reader takes jobs.
 
@@ -58,7 +46,7 @@ class TileJobs(wiring.Component):
     Members
     -------
     start: In, 1: a layer begins, whose tiles lie from `address` on. heads, width_words, ffn_words: In, its own; they
-    stand until `done`. o: Out, stream of `memory_job_layout`. done: Out, 1: all tiles have been asked for.
+    stand until `done`. o: Out, stream of `TRANSFER`. done: Out, 1: all tiles have been asked for.
     """
 
     def __init__(self, config: SystemConfig, number: int):
@@ -70,7 +58,7 @@ class TileJobs(wiring.Component):
                 "heads": In(range(config.heads + 1)),
                 "width_words": In(range(config.row_words + 1)),
                 "ffn_words": In(range(config.row_words + 1)),
-                "o": Out(stream.Signature(memory_job_layout())),
+                "o": Out(stream.Signature(TRANSFER)),
                 "done": Out(1, init=1),
             }
         )
@@ -83,7 +71,7 @@ class TileJobs(wiring.Component):
         m = Module()
         config = self._config
         words = Signal(range(config.row_words + 1))
-        size, tiles, address = Signal(SIZE_BITS), Signal(range(max(config.row_words, 2) + 1)), Signal(ADDRESS_BITS)
+        size, tiles, address = Signal(COUNT_BITS), Signal(range(max(config.row_words, 2) + 1)), Signal(ADDRESS_BITS)
         head, job = Signal(range(config.heads)), self.o.payload
         m.d.comb += [job.address.eq(address), job.bytes.eq(size), job.rows.eq(tiles), job.stride.eq(size)]
         m.d.sync += size.eq(tile_bytes(config, words))
@@ -125,6 +113,3 @@ class TileJobs(wiring.Component):
                             m.d.sync += self.done.eq(1)
                             m.next = "DONE"
         return m
-
-
-assert ARRAYS == 2

@@ -22,7 +22,8 @@ class ParameterLoader(wiring.Component):
     -------
     start: In, 1: the entries of a layer come next; `width`, `heads`: In, its own, which stand until `done`.
     i: In, stream of entries of 64 bits. write: Out, 1, parameter: Out, `parameter_layout`: an entry, but for GELU's.
-    gelu_write: Out, 1, gelu_entry: Out, as `GeluUnit` takes them: eight for an entry. done: Out, 1: all have come.
+    gelu_write: Out, 1, gelu_entry: Out, as `GeluUnit` takes them: eight for an entry. last: Out, 1: what is taken in this
+    cycle is the layer's last entry. done: Out, 1: all have come.
     """
 
     def __init__(self, config: SystemConfig):
@@ -37,6 +38,7 @@ class ParameterLoader(wiring.Component):
                 "parameter": Out(parameter_layout(config)),
                 "gelu_write": Out(1),
                 "gelu_entry": Out(ENTRY),
+                "last": Out(1),
                 "done": Out(1, init=1),
             }
         )
@@ -58,6 +60,7 @@ class ParameterLoader(wiring.Component):
             steps.eq(self.i.valid & ~self.done),
             self.i.ready.eq(~self.done & (~of_gelu | (place == ENTRY_BYTES - 1))),
             last.eq(index == last_index),
+            self.last.eq(self.i.valid & self.i.ready & of_gelu & last),
             self.write.eq(steps & ~of_gelu),
             self.parameter.kind.eq(kind),
             self.parameter.index.eq(index),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """X for the speculation unit: for each word of a row in turn, that of all tokens."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,8 +18,8 @@ class PredictorFeed(wiring.Component):
     Members
     -------
     start: In, 1: x is there; `tokens`, `words` (of a row) stand until the next one. fetch: Out, stream of
-    `fetch_layout`; fetched: In, stream of `word_layout`. x: Out, stream of the speculation unit's `x_layout`; every
-    token may be attended to. busy: Out, 1: words have still to be asked for.
+    `fetch_layout`; fetched: In, stream of `word_layout`. mask: In, a bit for each token: it may be attended to. x: Out,
+    stream of the speculation unit's `x_layout`. busy: Out, 1: words have still to be asked for.
     """
 
     def __init__(self, config: SystemConfig):
@@ -31,6 +31,7 @@ class PredictorFeed(wiring.Component):
                 "words": In(range(config.row_words + 1)),
                 "fetch": Out(stream.Signature(fetch_layout(config))),
                 "fetched": In(stream.Signature(word_layout(config))),
+                "mask": In(config.tokens),
                 "x": Out(stream.Signature(x_layout(config.speculation))),
                 "busy": Out(1),
             }
@@ -40,6 +41,7 @@ class PredictorFeed(wiring.Component):
         m = Module()
         wanted = self.fetch.payload
         token, word = Signal.like(wanted.token), Signal.like(wanted.word)
+        comes = Signal.like(token)
         m.d.comb += [
             self.fetch.valid.eq(self.busy),
             wanted.region.eq(Region.INPUT),
@@ -47,7 +49,7 @@ class PredictorFeed(wiring.Component):
             wanted.word.eq(word),
             self.x.valid.eq(self.fetched.valid),
             self.x.payload.value.eq(self.fetched.payload),
-            self.x.payload.attend.eq(1),
+            self.x.payload.attend.eq(self.mask.bit_select(comes, 1)),
             self.fetched.ready.eq(self.x.ready),
         ]
         with m.If(self.fetch.valid & self.fetch.ready):
@@ -56,6 +58,8 @@ class PredictorFeed(wiring.Component):
                 m.d.sync += [token.eq(0), word.eq(word + 1)]
                 with m.If(word == self.words - 1):
                     m.d.sync += [word.eq(0), self.busy.eq(0)]
+        with m.If(self.x.valid & self.x.ready):
+            m.d.sync += comes.eq(Mux(comes == self.tokens - 1, 0, comes + 1))
         with m.If(self.start):
             m.d.sync += self.busy.eq(1)
         return m

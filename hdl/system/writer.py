@@ -12,7 +12,6 @@ from amaranth.lib.wiring import In, Out
 from config.array import require_range
 from config.system import SystemConfig
 from hdl.cover import corner
-from hdl.shared import share
 from hdl.system import axi
 from hdl.system.bursts import Bursts, low_bits
 from hdl.system.layouts import bus_shape
