@@ -22,8 +22,8 @@ class ParameterLoader(wiring.Component):
     -------
     start: In, 1: the entries of a layer come next; `width`, `heads`: In, its own, which stand until `done`.
     i: In, stream of entries of 64 bits. write: Out, 1, parameter: Out, `parameter_layout`: an entry, but for GELU's.
-    gelu_write: Out, 1, gelu_entry: Out, as `GeluUnit` takes them: eight for an entry. last: Out, 1: what is taken in this
-    cycle is the layer's last entry. done: Out, 1: all have come.
+    gelu_write: Out, 1, gelu_entry: Out, as `GeluUnit` takes them: eight for an entry. last: Out, 1: what is taken
+    in this cycle is the layer's last entry. done: Out, 1: all have come.
     """
 
     def __init__(self, config: SystemConfig):
