@@ -104,7 +104,6 @@ class Sequencer(wiring.Component):
             generation.critical.eq(self.critical),
             self.read.eq(generation.read),
             self.read_at.eq(generation.read_at),
-            self.waits_plan.eq(generation.waits & idle),
         ]
         start = Signal()
         accepted = self._products(m, products, start)
@@ -197,8 +196,10 @@ class Sequencer(wiring.Component):
             with m.State("LOADING"), m.If(~self.passing):
                 m.d.comb += [self.predict.eq(1), generation.start.eq(1)]
                 m.next = "GENERATE"
-            with m.State("GENERATE"), m.If(generation.done & idle & self.planned_all):
-                m.next = "ATTEND"
+            with m.State("GENERATE"):
+                m.d.comb += self.waits_plan.eq(idle & (generation.waits | (generation.done & ~self.planned_all)))
+                with m.If(generation.done & idle & self.planned_all):
+                    m.next = "ATTEND"
             with m.State("ATTEND"):
                 m.d.comb += self.attend.eq(1)
                 with m.If(self.attended):
