@@ -106,6 +106,19 @@ def part_layout(config: SystemConfig) -> data.StructLayout:
     )
 
 
+def reference_layout(config: SystemConfig) -> data.StructLayout:
+    """Of a row of a head, critical or similar: the critical one whose result it takes."""
+    token = token_shape(config)
+    return data.StructLayout({"head": range(config.heads), "row": token, "reference": token})
+
+
+def copy_layout(config: SystemConfig) -> data.StructLayout:
+    """Whose results a token takes: that of the FFN from `leader`; that of the projection from `first`, the row that
+    head 0 names, if all heads have `agreed` on it. Itself, where it is computed."""
+    token = token_shape(config)
+    return data.StructLayout({"leader": token, "agreed": 1, "first": token})
+
+
 class Parameter(enum.Enum, shape=3):
     """What an entry of a layer's parameters is, in the order in which they lie in memory; which bits of an entry."""
 
