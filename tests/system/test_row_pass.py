@@ -142,6 +142,8 @@ def test_every_pass_is_golden(flow: Flow) -> None:
         bench.step(Pass(load=True))
         for number in rng.permutation(len(jobs)):
             job = jobs[number]
+            if job.load:
+                bench.rows = random_rows(tokens, width, int(rng.choice([8, 16])), rng)
             narrow = not (job.add or job.normalise) and int(abs(bench.rows).max()) < 128
             job = replace(job, narrow=narrow or (job.normalise and bool(rng.integers(2))))
             given = (random_rows(tokens, width, 16, rng), random_sources(tokens, rng)) if job.add else ()
