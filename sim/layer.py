@@ -87,7 +87,7 @@ def _settings(config: SpeculationConfig, layer: Layer) -> int:
 
 def _slices(config: SpeculationConfig, layer: Layer) -> int:
     """Beats that a row of the layer's X takes."""
-    return -(-layer.x.shape[1] // config.lanes)
+    return int(-(-layer.x.shape[1] // config.lanes))
 
 
 def _x(config: SpeculationConfig, layer: Layer) -> list[int]:
