@@ -27,9 +27,9 @@ ADDRESSES = ("x", "y", "parameters", "predictor", "weights1", "weights2", "key_m
 
 
 def _settings(config: SystemConfig) -> dict:
-    """Fields of the speculation unit's settings, but for the first one, `tokens`: that is in `task`, and Verilator
-    takes a port whose bits have two names for a loop."""
-    (_tokens, *fields) = settings_layout(config.speculation).members.items()
+    """Fields of the speculation unit's settings, but for the first ones, `tokens`, `heads`, `slices`: these are in
+    `task`, and Verilator takes a port whose bits have two names for a loop."""
+    (_tokens, _heads, _slices, *fields) = settings_layout(config.speculation).members.items()
     return dict(fields)
 
 
@@ -53,7 +53,9 @@ def layer_layout(config: SystemConfig) -> data.StructLayout:
 
 def settings_of(config: SystemConfig, layer: data.View) -> data.View:
     """What the speculation unit is told of a layer."""
-    return data.View(settings_layout(config.speculation), Cat(layer.task.tokens, layer.settings))
+    layout = settings_layout(config.speculation)
+    slices = layer.task.width_words[: layout["slices"].width]
+    return data.View(layout, Cat(layer.task.tokens, layer.task.heads, slices, layer.settings))
 
 
 def verdict_layout(config: SystemConfig) -> data.StructLayout:
