@@ -76,6 +76,11 @@ def fetch_layout(config: SystemConfig) -> data.StructLayout:
     return data.StructLayout({"region": Region, "token": token_shape(config), "word": index_shape(config)})
 
 
+def limits_layout(config: SystemConfig) -> data.ArrayLayout:
+    """For each `Region`, of how many tokens the rows are there, from token 0 on."""
+    return data.ArrayLayout(count_shape(config), len(Region))
+
+
 def word_layout(config: SystemConfig) -> data.ArrayLayout:
     """A word of activations."""
     return data.ArrayLayout(signed(OPERAND_BITS), config.lanes)
