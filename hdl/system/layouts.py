@@ -155,12 +155,6 @@ class Copies(enum.Enum, shape=2):
     """That of its leader."""
 
 
-def copy_layout(config: SystemConfig) -> data.StructLayout:
-    """Whose results a token takes: `leader`, that of its FFN, which may be itself; `agreed`: all heads name the same
-    other row, `first`. Neither is a later token."""
-    return data.StructLayout({"leader": token_shape(config), "agreed": 1, "first": token_shape(config)})
-
-
 def pass_layout(config: SystemConfig) -> data.StructLayout:
     """A pass over the residual stream, row by row: its rows `load` from outside, or are those of the stream on chip;
     results are added to them (`add`, by the second scale if `second_scale`, those of `copies`), and the row is normed
