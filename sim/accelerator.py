@@ -174,8 +174,8 @@ def run(
 ) -> Ended:
     """Runs the list that was laid out. Raises `SimulationError` if it does not end within `limit` cycles."""
     job = Job(bytes(laid.memory.content), laid.descriptors, laid.count, overlap | eager << 1, stall, seed, limit)
-    (ended,) = runner.run_jobs(build(config), config.name, "sim.accelerator_bench", [job])
-    return ended
+    found: list[Ended] = runner.run_jobs(build(config), config.name, "sim.accelerator_bench", [job])
+    return found[0]
 
 
 def check(steps: Sequence[Step], laid: Laid, ended: Ended) -> None:

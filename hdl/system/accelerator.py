@@ -6,7 +6,7 @@ interrupt ◄──────┘ ▲              ▲ └───────
                 Counters ◄────────┴──────── y ─► MemoryWriter ───────────────────────────┘
 """
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 

@@ -13,14 +13,10 @@ from golden.execute.layer import Layer, execute
 from golden.execute.layer_norm import layer_norm
 from golden.execute.scales import Scale
 from golden.system.row_pass import Copies, Pass, Sources, passes, row_pass
-from hdl.emit import verilog
-from hdl.system.row_pass import RowPass
 from sim.dot import FLOWS, Flow
-from sim.row_pass import Bench, Times, Work, build, build_text, run
-from sim.runner import SimulationError
-from tests.execute.test_layer import HEADS, codes_of, converted, inputs, plan_of
+from sim.row_pass import Bench, Work, build, run
+from tests.execute.test_layer import codes_of, converted, inputs, plan_of
 from tests.execute.test_layer_norm_unit import norm_of
-from tests.planted import Planted
 
 TINY = systems("tiny")["dense"]
 TOKENS, WIDTH = TINY.tokens, TINY.speculation.width
@@ -52,7 +48,9 @@ def random_sources(tokens: int, rng: np.random.Generator) -> Sources:
     rows = np.arange(tokens)
     earlier = np.array([rng.integers(0, row + 1) for row in rows])
     leader = np.where(rng.random(tokens) < 0.5, rows, earlier)
-    return Sources(leader, np.array([rng.integers(0, row + 1) for row in rows]), (rng.random(tokens) < 0.5) & (rows > 0))
+    return Sources(
+        leader, np.array([rng.integers(0, row + 1) for row in rows]), (rng.random(tokens) < 0.5) & (rows > 0)
+    )
 
 
 # The golden passes are those of the golden layer
