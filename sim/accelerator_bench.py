@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb bench of an accelerator: a memory of cocotbext-axi behind its port, a host of cocotbext-axi at its registers."""
+"""cocotb bench of an accelerator: a memory of cocotbext-axi behind its port, a host at its registers."""
 
 import logging
 import os

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.array import require_range
 from config.system import SystemConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
@@ -36,8 +37,8 @@ class MemoryReader(wiring.Component):
     Members
     -------
     job0, job1, …: In, streams of `TRANSFER`. o0, o1, …: Out, streams of words of the port: those of the channel's jobs
-    in order. A word 2 cycles after it has come, a word a cycle; a channel asks for a burst every 3 cycles, and once more
-    in 4 for each row.
+    in order. A word 2 cycles after it has come, a word a cycle; a channel asks for a burst every 3 cycles, and once
+    more in 4 for each row.
     m_axi_ar…, m_axi_r…: AXI4, incrementing bursts of whole words. m_axi_rready is always 1.
     read: Out, 1: a word of the memory came in the cycle before.
     error: Out, 1: the memory answered with an error, until `clear`. That word and all later ones are dropped.
@@ -137,7 +138,7 @@ class MemoryReader(wiring.Component):
         m.d.comb += length.eq(bursts.o.payload.len)
         m.d.sync += [
             room.eq(room + (o.valid & o.ready) - Mux(takes, length + 1, 0)),
-            fits.eq(bursts.o.valid & ~takes & (room > length)),
+            fits.eq(bursts.o.valid & ~takes & less(length, room)),
         ]
         with m.If(self.clear):
             m.d.sync += [room.eq(self._depth), fits.eq(0)]

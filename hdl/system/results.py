@@ -26,8 +26,8 @@ class ResultRouter(wiring.Component):
     Members
     -------
     i0, i1: In, stream of `result_layout`. keys, values: Out, streams of `hdl.execute.banks.write_layout`; queries: Out,
-    stream of `query_layout`. wide: Out, stream of `result_layout`. hidden0, hidden1: Out, streams of `hidden_layout`, of
-    each engine.
+    stream of `query_layout`. wide: Out, stream of `result_layout`. hidden0, hidden1: Out, streams of `hidden_layout`,
+    of each engine.
     Combinational.
     """
 

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.array import require_range
 from config.system import SystemConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.system import axi
 from hdl.system.bursts import Bursts, low_bits
@@ -95,7 +96,7 @@ class MemoryWriter(wiring.Component):
         m.d.comb += length.eq(self._bursts.o.payload.len)
         m.d.sync += [
             unclaimed.eq(unclaimed + (self.i.valid & self.i.ready) - Mux(takes, length + 1, 0)),
-            whole.eq(self._bursts.o.valid & ~takes & (unclaimed > length)),
+            whole.eq(self._bursts.o.valid & ~takes & less(length, unclaimed)),
         ]
         with m.If(self.clear):
             m.d.sync += [unclaimed.eq(0), whole.eq(0)]

@@ -25,9 +25,9 @@ def through(
     until: Callable[[], bool] = lambda: True,
     limit: int = 20_000,
 ) -> dict[str, list[int]]:
-    """Payloads of each stream of `due`, when so many have left of it, all of `sources` have been taken, and `until` says
-    yes. each: called in every cycle with the context and its number, to drive and look at other ports. Fails if that
-    does not come about.
+    """Payloads of each stream of `due`, when so many have left of it, all of `sources` have been taken, and `until`
+    says yes. each: called in every cycle with the context and its number, to drive and look at other ports. Fails if
+    that does not come about.
     """
     rng = random.Random(seed)
     sinks = {name: simulate.Sink(getattr(dut, name)) for name in due}
