@@ -55,9 +55,9 @@ def index_shape(config: SystemConfig) -> ShapeLike:
 
 def job_layout(config: SystemConfig) -> data.StructLayout:
     """Dense work of an array: `tiles` tiles of columns, 1 to CHUNK_TILES, for all `rows`, a bit for each token, which
-    may be none: then the tiles' weights are taken and dropped. `region`, `words`: where the rows are, and of how many words
-    each, 1 to `row_words`. `sink`, `index`: where results go. `last`: nothing else is written to the same place behind
-    this job, so its rows are whole when it has written them: `progress` tells so."""
+    may be none: then the tiles' weights are taken and dropped. `region`, `words`: where the rows are, and of how many
+    words each, 1 to `row_words`. `sink`, `index`: where results go. `last`: nothing else is written to the same place
+    behind this job, so its rows are whole when it has written them: `progress` tells so."""
     return data.StructLayout(
         {
             "rows": config.tokens,
@@ -74,6 +74,11 @@ def job_layout(config: SystemConfig) -> data.StructLayout:
 def fetch_layout(config: SystemConfig) -> data.StructLayout:
     """A word of a token's row that is wanted."""
     return data.StructLayout({"region": Region, "token": token_shape(config), "word": index_shape(config)})
+
+
+def limits_layout(config: SystemConfig) -> data.ArrayLayout:
+    """For each `Region`, of how many tokens the rows are there, from token 0 on."""
+    return data.ArrayLayout(count_shape(config), len(Region))
 
 
 def word_layout(config: SystemConfig) -> data.ArrayLayout:
