@@ -16,19 +16,22 @@ from config import descriptor
 from config.descriptor import DESCRIPTOR_BYTES, Flag
 from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
-from config.registers import COUNTERS
+from config.registers import COUNTERS, REGISTERS
 from config.speculate import LapaSettings, SplsSettings
 from config.system import SystemConfig
 from hdl.emit import verilog
 from hdl.system.accelerator import Accelerator
 from hdl.system.blobs import whole_words
-from sim import runner
+from sim import board, runner
 from sim.image import image
 from sim.stack import Step
 
 Int64 = NDArray[np.int64]
 PAGE = 4096
 LIMIT = 200_000
+FEW_LANES = 8
+COUNTER_NAMES = tuple(counter.name for counter in COUNTERS)
+OFFSETS = {register.name: register.offset for register in REGISTERS}
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Job:
-    """A list of layers: its address and length; content of the memory; and how the run goes."""
+    """A list of layers: content of the memory, registers to write, and how the run goes."""
 
     memory: bytes
-    descriptors: int
-    count: int
-    mode: int
+    start: list[tuple[str, int]]
     stall: float
     seed: int
     limit: int
@@ -85,13 +86,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a list ended. counters: by name."""
+    """How a list ended. counters: by name. rate: cycles simulated in a second, if it was measured."""
 
     memory: bytes
     error_code: int
     error_index: int
     cycles: int
     counters: dict[str, int]
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,57 @@ def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) ->
     return fields
 
 
+BOARD_WORDS = 1 << 20
+"""Of the memory on a board."""
+REPEATED = ("line", "select", "dot_line", "dot_product", "softmax", "pe_line", "pe_bundle2", "context_reader", "row")
+
+
+@cache
+def on_board(config: SystemConfig) -> board.Board:
+    """The accelerator on a board, built if need be."""
+    repeated = [f"{config.name}_{part}" for part in REPEATED] if config.lanes > FEW_LANES else []
+    text = verilog(Accelerator(config), config.name)
+    return board.build(text, config.name, config.bus_bytes, BOARD_WORDS, repeated)
+
+
+def run_on_board(
+    config: SystemConfig,
+    laid: Laid,
+    *,
+    overlap: bool = True,
+    eager: bool = True,
+    weather: board.Weather | None = None,
+    limit: int = LIMIT,
+) -> Ended:
+    """`run` at the simulator's own speed; every rule of the bus is watched."""
+    script = board.Script()
+    for name, value in _start(laid, overlap, eager):
+        script.write(OFFSETS[name], value)
+    script.wait()
+    read = ["ERROR_CODE", "ERROR_DESCRIPTOR", *(f"{n}_{half}" for n in COUNTER_NAMES for half in ("LOW", "HIGH"))]
+    for name in read:
+        script.read(OFFSETS[name])
+    memory = bytes(laid.memory.content)
+    outcome = board.run(on_board(config), memory, script, range(len(memory)), weather, limit)
+    values = dict(zip(read, outcome.values, strict=True))
+    counters = {n: values[f"{n}_LOW"] | values[f"{n}_HIGH"] << 32 for n in COUNTER_NAMES}
+    code, index = values["ERROR_CODE"], values["ERROR_DESCRIPTOR"]
+    return Ended(outcome.memory, code, index, counters["CYCLES"], counters, outcome.rate)
+
+
+def _start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
+    """Registers to write, in this order."""
+    return [
+        ("CONTROL", 1 << 2),
+        ("DESCRIPTORS_LOW", laid.descriptors & 0xFFFFFFFF),
+        ("DESCRIPTORS_HIGH", laid.descriptors >> 32),
+        ("DESCRIPTOR_COUNT", laid.count),
+        ("MODE", overlap | eager << 1),
+        ("INTERRUPT_ENABLE", 3),
+        ("CONTROL", 1),
+    ]
+
+
 @cache
 def build(config: SystemConfig) -> Path:
     """Folder of the accelerator's model, built if need be."""
@@ -173,7 +226,7 @@ def run(
     limit: int = LIMIT,
 ) -> Ended:
     """Runs the list that was laid out. Raises `SimulationError` if it does not end within `limit` cycles."""
-    job = Job(bytes(laid.memory.content), laid.descriptors, laid.count, overlap | eager << 1, stall, seed, limit)
+    job = Job(bytes(laid.memory.content), _start(laid, overlap, eager), stall, seed, limit)
     found: list[Ended] = runner.run_jobs(build(config), config.name, "sim.accelerator_bench", [job])
     return found[0]
 
@@ -192,6 +245,3 @@ def check(steps: Sequence[Step], laid: Laid, ended: Ended) -> None:
                 f"layer {number}: token {token}, channel {column} is {found[token, column]}, not "
                 f"{step.y[token, column]}; {len(wrong)} of {found.size} differ"
             )
-
-
-COUNTER_NAMES = tuple(counter.name for counter in COUNTERS)

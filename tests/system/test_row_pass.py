@@ -66,7 +66,8 @@ def test_passes_are_those_of_a_layer(order: str) -> None:
     plan = replace(plan, agreed=(plan.reference == plan.reference[0]).all(0) & (plan.reference[0] != np.arange(tokens)))
     y = execute(rows, layer.layer, plan, watch=seen.__setitem__)
     sources = Sources(plan.leader, plan.reference[0], plan.agreed)
-    assert np.count_nonzero(plan.agreed) and np.count_nonzero(plan.leader != np.arange(tokens))
+    assert np.count_nonzero(plan.agreed)
+    assert np.count_nonzero(plan.leader != np.arange(tokens))
     seen = {"x": rows, **seen}
     steps = passes(order, first=True, last=True)
     start = row_pass(steps.start, layer.layer, rows)
