@@ -129,6 +129,27 @@ class StoreClaim(contract.Claim):
         m.d.comb += Assert(dut.descriptors[:32] == due)
 
 
+class EventClaim(contract.Claim):
+    """An event that is enabled raises the interrupt two cycles later, whatever is written meanwhile."""
+
+    def claim(self, m: Module, dut) -> None:
+        for name in ("done", "error"):
+            told, due = Signal(name=f"told_{name}"), Signal(name=f"due_{name}")
+            m.d.sync += [told.eq(getattr(dut, name)), due.eq(told & getattr(dut, f"enable_{name}"))]
+            m.d.comb += Assert(~due | dut.irq)
+
+
+@pytest.mark.formal
+def test_events_are_proved_not_to_be_lost(tmp_path: Path) -> None:
+    assert check(EventClaim(Registers(TINY)), folder=tmp_path, depth=3, induction=True)
+
+
+@pytest.mark.formal
+def test_a_lost_event_is_refuted(tmp_path: Path) -> None:
+    wrong = Planted(Registers(TINY), irq=lambda irq: Const(0))
+    assert not check(EventClaim(wrong), folder=tmp_path, depth=9)
+
+
 @pytest.mark.formal
 def test_answers_are_proved_to_stand_for_all_time(tmp_path: Path) -> None:
     assert check(StandClaim(AxiLiteSlave(PREFIX, 4)), folder=tmp_path, depth=4, induction=True)
