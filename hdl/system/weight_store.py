@@ -214,7 +214,13 @@ class WeightStore(wiring.Component):
                 words.payload.eq(store.o.payload.word),
                 store.o.ready.eq(words.ready),
             ]
-            entries.append(geared(m, f"entries{half}", words, bits, platform)[0])
+            given = geared(m, f"entries{half}", words, bits, platform)[0]
+            if len(Value.cast(words.payload)) < bits:
+                # While one is used, the next one is joined.
+                queue = queue_of(m, f"joined{half}", bits, 2, platform)
+                wiring.connect(m, given, queue.i)
+                given = queue.o
+            entries.append(given)
         lower, upper = entries
         second, group = Signal(), Signal(columns_shape(ports))
         fire, half, ends, last = Signal(), Signal(), Signal(), Signal()
