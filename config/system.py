@@ -15,6 +15,8 @@ ENTRY_BYTES = 8
 """Of an entry of parameters in memory: of a column of a product, of a channel, of a head."""
 CHUNK_TILES = 8
 """Tiles of columns that a list of rows meets, one behind the other, at the most."""
+SIDES = ("dot", "outer")
+"""Of the arrays: dot lines, and outer-product lines."""
 TOPS = {"spls": "esact", "lapa": "lapa", "dense": "dense"}
 """Names of the tops by method of speculation."""
 
@@ -29,7 +31,7 @@ class SystemConfig:
     attention: both arrays and what brings kept pairs to them; of as many tokens and heads, its `record` as many keys as
     the speculation unit has rows, its lanes as many as the speculation unit's and no fewer than `head_width`.
     ffn: width of the longest FFN, a multiple of lanes, up to the arrays' `terms`.
-    values: of the residual stream, that are added and normed in a cycle: a divisor of lanes.
+    values: of the residual stream, that are added and normed in a cycle: a power of two that divides lanes.
     bus_bytes: of the memory's port, a power of two from 4 to 128.
     weight_words: of `lanes` bytes, of each half of an array's weights on chip: at least ffn.
 
@@ -67,8 +69,11 @@ class SystemConfig:
         require_range("heads times lanes", spec.heads * arrays.lanes, 1, arrays.terms)
         require_range("keys", arrays.keys, spec.tokens, 1 << 12)
         require(
-            isinstance(self.values, int) and self.values > 0 and arrays.lanes % self.values == 0,
-            f"values must be a divisor of the {arrays.lanes} lanes, not {self.values!r}; choose one.",
+            isinstance(self.values, int)
+            and self.values > 0
+            and self.values & (self.values - 1) == 0
+            and arrays.lanes % self.values == 0,
+            f"values must be a power of two that divides the {arrays.lanes} lanes, not {self.values!r}; choose one.",
         )
         require_range("bus_bytes", self.bus_bytes, 4, 128)
         require(

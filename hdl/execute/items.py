@@ -6,7 +6,7 @@ records ─┬─► expected? allowed? ─────────────�
          └─► COPY, LEADER ─► others
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -74,11 +74,12 @@ class ItemReader(wiring.Component):
 
     Members
     -------
-    tokens: In, length of the sequence, 1 or more, held still during a layer.
+    tokens: In, length of the sequence, heads: In, how many, 1 or more each, held still during a layer.
+    clear: In, 1: all is as after reset from the next cycle on; a record that is taken now is dropped.
     i: In, stream of `record_layout(config)`: all records of a layer, in order.
     o: Out, stream of `item_layout(config)`: one for each chunk in which a critical row keeps a key, in order.
     others: Out, stream of `record_layout(config)`: COPY and LEADER records, as they came.
-    error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. They stay until reset. Nothing of that record
+    error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. They stay until `clear`. Nothing of that record
     nor of what follows goes out, and all that comes is taken.
 
     Outputs are registered, 2 cycles behind the record; no `valid` depends on a `ready`. A layer needs no reset.
@@ -91,6 +92,8 @@ class ItemReader(wiring.Component):
         super().__init__(
             {
                 "tokens": In(range(config.tokens + 1)),
+                "heads": In(range(config.heads + 1)),
+                "clear": In(1),
                 "i": In(stream.Signature(record_layout(config))),
                 "o": Out(stream.Signature(item_layout(config))),
                 "others": Out(stream.Signature(record_layout(config))),
@@ -124,7 +127,7 @@ class ItemReader(wiring.Component):
         corner(m, platform, "plan_refused", self.error)
         corner(m, platform, "items_wait", self.o.valid & ~self.o.ready)
         corner(m, platform, "others_wait", self.others.valid & ~self.others.ready)
-        return m
+        return ResetInserter(self.clear)(m)
 
     def _check(self, m: Module, record: data.View, taken: Value, steps: Value, platform) -> Value:
         """The rule that the record breaks."""
@@ -161,9 +164,9 @@ class ItemReader(wiring.Component):
         config = self._config
         head, row, led = Signal(range(config.heads)), Signal(range(config.tokens)), Signal(range(config.tokens))
         chunk, some, over = Signal.like(record.chunk), Signal(), Signal()
-        final = row == (self.tokens - 1)[: len(row)]
+        final, last_head = row == (self.tokens - 1)[: len(row)], head == (self.heads - 1)[: len(head)]
         # `over`: all rows of the layer have come. In the last head, leaders are those of rows that came before.
-        leads = (record.head == config.heads - 1) & (head == config.heads - 1) & (record.row == led)
+        leads = (record.head == head) & last_head & (record.row == led)
         leads &= (over | (led < row)) & (chunk == 0)
         tells = ~over & (record.head == head) & (record.row == row) & ~record.last
         chunks = Mux(kind[Kind.KEYS], record.chunk == chunk, record.end & (chunk == 0))
@@ -178,7 +181,6 @@ class ItemReader(wiring.Component):
             with m.If(record.end):
                 m.d.sync += row.eq(Mux(final, 0, row + 1))
                 with m.If(final):
-                    last_head = head == config.heads - 1
                     m.d.sync += [over.eq(last_head), head.eq(Mux(last_head, head, head + 1))]
         return some, in_order
 

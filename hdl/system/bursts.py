@@ -72,6 +72,11 @@ class Bursts(wiring.Component):
             }
         )
 
+    @property
+    def name(self) -> str:
+        """Of a module of all its equals."""
+        return f"bursts_{self._burst}"
+
     def elaborate(self, platform):
         m = Module()
         low, job, o = self._low, self.job.payload, self.o.payload

@@ -55,9 +55,9 @@ def index_shape(config: SystemConfig) -> ShapeLike:
 
 def job_layout(config: SystemConfig) -> data.StructLayout:
     """Dense work of an array: `tiles` tiles of columns, 1 to CHUNK_TILES, for all `rows`, a bit for each token, which
-    may be none: then the tiles' weights are taken and dropped. `region`, `words`: where the rows are, and of how many words
-    each, 1 to `row_words`. `sink`, `index`: where results go. `last`: nothing else is written to the same place behind
-    this job, so its rows are whole when it has written them: `progress` tells so."""
+    may be none: then the tiles' weights are taken and dropped. `region`, `words`: where the rows are, and of how many
+    words each, 1 to `row_words`. `sink`, `index`: where results go. `last`: nothing else is written to the same place
+    behind this job, so its rows are whole when it has written them: `progress` tells so."""
     return data.StructLayout(
         {
             "rows": config.tokens,
@@ -74,6 +74,11 @@ def job_layout(config: SystemConfig) -> data.StructLayout:
 def fetch_layout(config: SystemConfig) -> data.StructLayout:
     """A word of a token's row that is wanted."""
     return data.StructLayout({"region": Region, "token": token_shape(config), "word": index_shape(config)})
+
+
+def limits_layout(config: SystemConfig) -> data.ArrayLayout:
+    """For each `Region`, of how many tokens the rows are there, from token 0 on."""
+    return data.ArrayLayout(count_shape(config), len(Region))
 
 
 def word_layout(config: SystemConfig) -> data.ArrayLayout:
@@ -104,6 +109,24 @@ def part_layout(config: SystemConfig) -> data.StructLayout:
             "values": data.ArrayLayout(signed(OPERAND_BITS), config.values),
         }
     )
+
+
+def hidden_layout(config: SystemConfig) -> data.StructLayout:
+    """Word `index` of a token's row of `Region.HIDDEN`."""
+    return data.StructLayout({"token": token_shape(config), "index": index_shape(config), "word": word_layout(config)})
+
+
+def reference_layout(config: SystemConfig) -> data.StructLayout:
+    """Of a row of a head, critical or similar: the critical one whose result it takes."""
+    token = token_shape(config)
+    return data.StructLayout({"head": range(config.heads), "row": token, "reference": token})
+
+
+def copy_layout(config: SystemConfig) -> data.StructLayout:
+    """Whose results a token takes: that of the FFN from `leader`; that of the projection from `first`, the row that
+    head 0 names, if all heads have `agreed` on it. Itself, where it is computed."""
+    token = token_shape(config)
+    return data.StructLayout({"leader": token, "agreed": 1, "first": token})
 
 
 class Parameter(enum.Enum, shape=3):

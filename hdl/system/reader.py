@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.array import require_range
 from config.system import SystemConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
@@ -71,7 +72,7 @@ class MemoryReader(wiring.Component):
         m = Module()
         asks, takes = Signal(self._channels), Signal(self._channels)
         for number, bursts in enumerate(self._bursts):
-            m.submodules[f"bursts{number}"] = share(bursts, "bursts", platform)
+            m.submodules[f"bursts{number}"] = share(bursts, bursts.name, platform)
             wiring.connect(m, wiring.flipped(getattr(self, f"job{number}")), bursts.job)
             m.d.comb += [bursts.clear.eq(self.clear), bursts.o.ready.eq(takes[number])]
         order = OrderQueue(self._outstanding, self._channels)
@@ -136,7 +137,7 @@ class MemoryReader(wiring.Component):
         m.d.comb += length.eq(bursts.o.payload.len)
         m.d.sync += [
             room.eq(room + (o.valid & o.ready) - Mux(takes, length + 1, 0)),
-            fits.eq(bursts.o.valid & ~takes & (room > length)),
+            fits.eq(bursts.o.valid & ~takes & less(length, room)),
         ]
         with m.If(self.clear):
             m.d.sync += [room.eq(self._depth), fits.eq(0)]
