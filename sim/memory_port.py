@@ -40,8 +40,8 @@ class Rhythm:
 
 @dataclass(frozen=True)
 class Work:
-    """Phases one behind the other, with `clear` between them; what the bench needs to know of the unit. `burst`: beats
-    of the longest; `outstanding`: bursts under way."""
+    """Phases one behind the other, with `clear` between them; what the bench needs to know of the unit. burst: beats
+    of the longest. outstanding: bursts under way. fault: the one that is on, if the unit has a choice of them."""
 
     phases: Sequence[Phase]
     rhythm: Rhythm
@@ -49,6 +49,7 @@ class Work:
     burst: int
     outstanding: int
     seed: int
+    fault: int
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,22 @@ class Port:
 
 @cache
 def text(port: Port) -> str:
-    return verilog(port.unit(), port.name)
+    written: str = verilog(port.unit(), port.name)
+    return written
 
 
 def run(
-    port: Port, phases: Sequence[Phase], rhythm: Rhythm, *, seed: int = 0, verilog_text: str | None = None
+    port: Port,
+    phases: Sequence[Phase],
+    rhythm: Rhythm,
+    *,
+    seed: int = 0,
+    verilog_text: str | None = None,
+    fault: int = 0,
 ) -> list[Seen]:
     """What the bench saw in each phase. Raises `SimulationError` where it differs from what is due. verilog_text: of a
-    changed unit."""
-    work = Work(phases, rhythm, port.config.bus_bytes, port.burst, port.outstanding, seed)
+    changed unit. fault: which of its faults is on."""
+    work = Work(phases, rhythm, port.config.bus_bytes, port.burst, port.outstanding, seed, fault)
     folder = runner.build(verilog_text or text(port), port.name)
     seen: list[Seen] = runner.run_jobs(folder, port.name, BENCH, work)
     return seen

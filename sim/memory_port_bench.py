@@ -84,6 +84,8 @@ class Bench:
             getattr(dut, f"job{name}__valid").value = 0
             getattr(dut, f"o{name}__ready" if self.reads else "i__valid").value = 0
         dut.stop.value = dut.clear.value = 0
+        if hasattr(dut, "fault"):
+            dut.fault.value = work.fault
 
     def slave(self) -> None:
         if self.reads:
@@ -165,12 +167,11 @@ class Bench:
         assert tally.most <= self.work.outstanding, f"{tally.most} bursts were under way"
         for channel in range(len(self.names)):
             due = self.due(phase, channel)
-            if self.reads:
-                found, expected = words[channel].seen, [self.memory.word(address) for address in due]
-            else:
-                found, expected = self.memory.written, [(address, self.memory.word(~address)) for address in due]
-                found = [each for each in found if each[0] not in phase.bad]
-                expected = [each for each in expected if each[0] not in phase.bad]
+            found: list[Any] = words[channel].seen
+            expected: list[Any] = [self.memory.word(address) for address in due]
+            if not self.reads:
+                found = self.memory.written
+                expected = [(address, self.memory.word(~address)) for address in due if address not in phase.bad]
             if not tally.error and phase.stop is None:
                 assert len(found) == len(expected), f"channel {channel}: {len(found)} words of {len(expected)}"
             for number, (one, other) in enumerate(zip(found, expected, strict=False)):
@@ -201,14 +202,14 @@ class Tally:
         self.lengths: list[int] = []
         self.under_way = self.most = self.words = self.beats = self.cycles = 0
         self.error = self.idle = False
-        self._offered = False
+        self._offered = self._stopped = False
         self._progress, self._waited = 0, 0
 
     def sample(self) -> None:
         dut = self._dut
         self.cycles += 1
         offered = bool(self._port(self._letters, "valid"))
-        if offered and (self.error or dut.stop.value):
+        if offered and (self.error or self._stopped):
             assert self._offered, "nothing may be asked for after an error or a stop"
         taken = offered and self._port(self._letters, "ready")
         self._offered = offered and not taken
@@ -221,7 +222,7 @@ class Tally:
         over = self._port("r", "last") if self._reads else 1
         answer = "r" if self._reads else "b"
         self.under_way -= int(self._port(answer, "valid") and self._port(answer, "ready") and over)
-        self.error, self.idle = bool(dut.error.value), bool(dut.idle.value)
+        self.error, self.idle, self._stopped = (bool(port.value) for port in (dut.error, dut.idle, dut.stop))
         assert not (self.idle and self.under_way), "it is not idle while a burst is under way"
 
     def _port(self, letters: str, name: str) -> Any:
