@@ -22,13 +22,15 @@ from config.system import SystemConfig
 from hdl.emit import verilog
 from hdl.system.accelerator import Accelerator
 from hdl.system.blobs import whole_words
-from sim import board, runner
+from sim import memory, runner
 from sim.image import image
 from sim.stack import Step
 
 Int64 = NDArray[np.int64]
 PAGE = 4096
 LIMIT = 200_000
+USUAL = memory.Pace(latency=20)
+"""A memory that is ready, 20 cycles away."""
 FEW_LANES = 8
 COUNTER_NAMES = tuple(counter.name for counter in COUNTERS)
 OFFSETS = {register.name: register.offset for register in REGISTERS}
@@ -109,21 +111,21 @@ class Laid:
 def lay_out(config: SystemConfig, steps: Sequence[Step], *, chained: bool = True, every: bool = False) -> Laid:
     """Steps, each of which takes what the one before has left on chip, if `chained`; y of the last one goes to memory,
     or that of `every`."""
-    memory, places, written = Memory(), [], []
+    content, places, written = Memory(), [], []
     for number, step in enumerate(steps):
         bits = OPERAND_BITS if step.layer.order == "post" else STREAM_BITS
         follows = chained and number > 0
-        x = None if follows else memory.put_rows(config, step.x, bits)
+        x = None if follows else content.put_rows(config, step.x, bits)
         sends = every or not chained or number == len(steps) - 1
-        y = memory.put_rows(config, np.zeros_like(step.y), bits) if sends else None
+        y = content.put_rows(config, np.zeros_like(step.y), bits) if sends else None
         blobs = image(config, step.layer, None if config.speculation.method == "dense" else step.predictor)
         fields = _fields(config, step, x, y)
-        fields |= {"parameters": memory.put(blobs.parameters), "predictor": memory.put(blobs.predictor)}
-        fields |= {f"weights{n + 1}": memory.put(each) for n, each in enumerate(blobs.weights)}
+        fields |= {"parameters": content.put(blobs.parameters), "predictor": content.put(blobs.predictor)}
+        fields |= {f"weights{n + 1}": content.put(each) for n, each in enumerate(blobs.weights)}
         places.append(descriptor.pack(fields))
         written.append(y)
     assert all(len(place) == DESCRIPTOR_BYTES for place in places)
-    return Laid(memory, memory.put(b"".join(places)), len(places), written)
+    return Laid(content, content.put(b"".join(places)), len(places), written)
 
 
 def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) -> dict[str, int]:
@@ -158,45 +160,42 @@ def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) ->
     return fields
 
 
-BOARD_WORDS = 1 << 20
-"""Of the memory on a board."""
+MEMORY_BYTES = 1 << 24
 REPEATED = ("line", "select", "dot_line", "dot_product", "softmax", "pe_line", "pe_bundle2", "context_reader", "row")
+"""Modules with many large instances, where lines are long."""
 
 
 @cache
-def on_board(config: SystemConfig) -> board.Board:
-    """The accelerator on a board, built if need be."""
+def build(config: SystemConfig) -> memory.Model:
+    """The accelerator with its memory and its host, built if need be."""
     repeated = [f"{config.name}_{part}" for part in REPEATED] if config.lanes > FEW_LANES else []
     text = verilog(Accelerator(config), config.name)
-    return board.build(text, config.name, config.bus_bytes, BOARD_WORDS, repeated)
+    return memory.build(text, config.name, memory_bytes=MEMORY_BYTES, repeated=repeated)
 
 
-def run_on_board(
+def run(
     config: SystemConfig,
     laid: Laid,
     *,
     overlap: bool = True,
     eager: bool = True,
-    weather: board.Weather | None = None,
+    pace: memory.Pace = USUAL,
     limit: int = LIMIT,
 ) -> Ended:
-    """`run` at the simulator's own speed; every rule of the bus is watched."""
-    script = board.Script()
-    for name, value in _start(laid, overlap, eager):
-        script.write(OFFSETS[name], value)
-    script.wait()
+    """Runs the list that was laid out, at the simulator's own speed. Raises `SimulationError` if it does not end within
+    `limit` cycles, or breaks a rule of the bus."""
     read = ["ERROR_CODE", "ERROR_DESCRIPTOR", *(f"{n}_{half}" for n in COUNTER_NAMES for half in ("LOW", "HIGH"))]
-    for name in read:
-        script.read(OFFSETS[name])
-    memory = bytes(laid.memory.content)
-    outcome = board.run(on_board(config), memory, script, range(len(memory)), weather, limit)
-    values = dict(zip(read, outcome.values, strict=True))
+    steps = [memory.write(OFFSETS[name], value) for name, value in start(laid, overlap, eager)]
+    steps += [memory.interrupt(limit), *(memory.read(OFFSETS[name]) for name in read)]
+    job = memory.Job(bytes(laid.memory.content), steps, pace=pace, limit=limit + 10 * len(steps) + 1000)
+    found = memory.run(build(config), job)
+    values = dict(zip(read, found.values[-len(read) :], strict=True))
     counters = {n: values[f"{n}_LOW"] | values[f"{n}_HIGH"] << 32 for n in COUNTER_NAMES}
     code, index = values["ERROR_CODE"], values["ERROR_DESCRIPTOR"]
-    return Ended(outcome.memory, code, index, counters["CYCLES"], counters, outcome.rate)
+    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate)
 
 
-def _start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
+def start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
     """Registers to write, in this order."""
     return [
         ("CONTROL", 1 << 2),
@@ -210,12 +209,12 @@ def _start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
 
 
 @cache
-def build(config: SystemConfig) -> Path:
-    """Folder of the accelerator's model, built if need be."""
+def build_for_cocotb(config: SystemConfig) -> Path:
+    """Folder of the accelerator's model alone, built if need be."""
     return runner.build(verilog(Accelerator(config), config.name), config.name)
 
 
-def run(
+def run_by_cocotb(
     config: SystemConfig,
     laid: Laid,
     *,
@@ -225,9 +224,9 @@ def run(
     seed: int = 0,
     limit: int = LIMIT,
 ) -> Ended:
-    """Runs the list that was laid out. Raises `SimulationError` if it does not end within `limit` cycles."""
-    job = Job(bytes(laid.memory.content), _start(laid, overlap, eager), stall, seed, limit)
-    found: list[Ended] = runner.run_jobs(build(config), config.name, "sim.accelerator_bench", [job])
+    """`run` with memory and host of cocotbext-axi. stall: how often each channel of the memory rests."""
+    job = Job(bytes(laid.memory.content), start(laid, overlap, eager), stall, seed, limit)
+    found: list[Ended] = runner.run_jobs(build_for_cocotb(config), config.name, "sim.accelerator_bench", [job])
     return found[0]
 
 

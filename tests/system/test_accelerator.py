@@ -5,7 +5,7 @@ import pytest
 
 from config.presets import systems
 from sim import accelerator
-from sim.board import Weather
+from sim.memory import Pace
 from sim.stack import random_steps
 
 CASES = [
@@ -30,17 +30,17 @@ def test_esact_between_cocotb_and_its_memory(case, stall):
     config = systems("tiny")["spls"]
     steps = steps_of(config, case)
     laid = accelerator.lay_out(config, steps)
-    accelerator.check(steps, laid, accelerator.run(config, laid, stall=stall, seed=case[3]))
+    accelerator.check(steps, laid, accelerator.run_by_cocotb(config, laid, stall=stall, seed=case[3]))
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("method", ["lapa", "dense"])
-def test_others_on_a_board(method, case):
+def test_others(method, case):
     config = systems("tiny")[method]
     steps = steps_of(config, case)
-    for chained, weather in ((True, Weather()), (False, Weather(stall=0.3, latency=100))):
+    for chained, pace in ((True, accelerator.USUAL), (False, Pace(0.3, 0.3, 0.3, 0.3, 0.3, 0.02, 200, 50))):
         laid = accelerator.lay_out(config, steps, chained=chained)
-        accelerator.check(steps, laid, accelerator.run_on_board(config, laid, weather=weather))
+        accelerator.check(steps, laid, accelerator.run(config, laid, pace=pace))
 
 
 @pytest.mark.parametrize("switches", [{"overlap": False}, {"eager": False}])
@@ -48,8 +48,8 @@ def test_results_do_not_hang_on_when_things_happen(switches):
     config = systems("tiny")["spls"]
     steps = steps_of(config, CASES[1])
     laid = accelerator.lay_out(config, steps)
-    ended = accelerator.run(config, laid, **switches)
+    ended = accelerator.run_by_cocotb(config, laid, **switches)
     accelerator.check(steps, laid, ended)
-    both = accelerator.run(config, laid)
+    both = accelerator.run_by_cocotb(config, laid)
     assert ended.counters["PREDICTION_HIDDEN"] < both.counters["PREDICTION_HIDDEN"]
     assert ended.cycles > both.cycles
