@@ -15,6 +15,8 @@ ENTRY_BYTES = 8
 """Of an entry of parameters in memory: of a column of a product, of a channel, of a head."""
 CHUNK_TILES = 8
 """Tiles of columns that a list of rows meets, one behind the other, at the most."""
+SIDES = ("dot", "outer")
+"""Of the arrays: dot lines, and outer-product lines."""
 TOPS = {"spls": "esact", "lapa": "lapa", "dense": "dense"}
 """Names of the tops by method of speculation."""
 

@@ -6,7 +6,7 @@ interrupt ◄──────┘ ▲              ▲ └───────
                 Counters ◄────────┴──────── y ─► MemoryWriter ───────────────────────────┘
 """
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,7 +46,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # The core forgets a layer that was given up; what talks to the outside goes on.
-        m.domains.sync, m.domains.core = ClockDomain(local=True), ClockDomain(local=True)
+        m.domains += [ClockDomain("sync"), ClockDomain("core")]
         self._core = AcceleratorCore(self._config)
         core = DomainRenamer("core")(share(self._core, "core", platform))
         m.submodules.core = core

@@ -13,7 +13,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from config.system import SystemConfig
+from config.system import SIDES, SystemConfig
 from hdl.execute.attention import attention_of
 from hdl.shared import share
 from hdl.speculate.speculation import SpeculationUnit

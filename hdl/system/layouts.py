@@ -76,6 +76,11 @@ def fetch_layout(config: SystemConfig) -> data.StructLayout:
     return data.StructLayout({"region": Region, "token": token_shape(config), "word": index_shape(config)})
 
 
+def limits_layout(config: SystemConfig) -> data.ArrayLayout:
+    """For each `Region`, of how many tokens the rows are there, from token 0 on."""
+    return data.ArrayLayout(count_shape(config), len(Region))
+
+
 def word_layout(config: SystemConfig) -> data.ArrayLayout:
     """A word of activations."""
     return data.ArrayLayout(signed(OPERAND_BITS), config.lanes)
@@ -104,6 +109,11 @@ def part_layout(config: SystemConfig) -> data.StructLayout:
             "values": data.ArrayLayout(signed(OPERAND_BITS), config.values),
         }
     )
+
+
+def hidden_layout(config: SystemConfig) -> data.StructLayout:
+    """Word `index` of a token's row of `Region.HIDDEN`."""
+    return data.StructLayout({"token": token_shape(config), "index": index_shape(config), "word": word_layout(config)})
 
 
 def reference_layout(config: SystemConfig) -> data.StructLayout:

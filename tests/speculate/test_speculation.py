@@ -8,7 +8,7 @@ import pytest
 
 from config import presets
 from config.errors import Refusal
-from config.speculate import METHODS, SpeculationConfig
+from config.speculate import METHODS, SYSTEM_OF, SpeculationConfig
 from hdl.emit import verilog
 from hdl.speculate.socket import settings_layout
 from hdl.speculate.speculation import SpeculationUnit
@@ -86,7 +86,7 @@ def test_layers_of_any_shape(method):
     assert len(speculation.run(config, given)) == len(given)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["dense", *(pytest.param(name, marks=pytest.mark.long) for name in SYSTEM_OF)])
 def test_takes_the_cycles_of_a_unit_built_for_it(method):
     """The array waits for nothing that a smaller layer does not have."""
     config = presets.speculation("tiny")[method]
