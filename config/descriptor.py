@@ -53,9 +53,8 @@ class ErrorCode(IntEnum):
     RESERVED = 3, "Something is not 0 that must be 0."
     BAD_SHAPE = (
         4,
-        (
-            "tokens, width, heads, head_width or ffn is 0 or above what is built, or width or ffn is no multiple of lanes."
-        ),
+        "tokens, width, heads, head_width or ffn is 0 or above what is built; or width or ffn is no multiple of lanes, "
+        "or just as many.",
     )
     BAD_SETTINGS = 5, "A norm's shift, or a setting of the method of prediction that is built, is out of its range."
     BAD_CHAIN = 6, "CHAINED in the first layer of a list, or behind one of other tokens, width or order."
@@ -95,10 +94,10 @@ FIELDS = (
     DescriptorField("version", 4, 2, 16, f"{DESCRIPTOR_VERSION}."),
     DescriptorField("flags", 6, 2, len(Flag), "See the flags."),
     _half("tokens", 8, "Length of the sequence."),
-    _half("width", 10, "Channels of a token, a multiple of lanes."),
+    _half("width", 10, "Channels of a token, a multiple of lanes, at least twice as many."),
     _half("heads", 12, "Heads."),
     _half("head_width", 14, "Channels of a head."),
-    _half("ffn", 16, "Hidden channels of the FFN, a multiple of lanes."),
+    _half("ffn", 16, "Hidden channels of the FFN, a multiple of lanes, at least twice as many."),
     DescriptorField("norm1_shift", 18, 1, SHIFT_BITS, "Shift of norm 1, 1 to 40."),
     DescriptorField("norm2_shift", 19, 1, SHIFT_BITS, "Shift of norm 2, 1 to 40."),
     _half("k", 24, "SPLS: keys that attention keeps of a row, 1 to the built tokens."),
@@ -106,12 +105,12 @@ FIELDS = (
     _half("s", 28, "SPLS: 256ths by which similar rows may differ, 0 to 256."),
     _half("f", 30, "SPLS: heads that must name the same row, 1 to the built heads and one more."),
     _half("eta", 32, "LAPA: of each round, 256ths of a row's range, 0 to 256.", MAX_ROUNDS),
-    DescriptorField("norm1_eps", 40, 8, EPS_BITS, "What norm 1 adds to width² variances."),
-    DescriptorField("norm2_eps", 48, 8, EPS_BITS, "What norm 2 adds to width² variances."),
+    DescriptorField("norm1_eps", 40, 8, EPS_BITS, "What norm 1 adds to the variance times the square of width."),
+    DescriptorField("norm2_eps", 48, 8, EPS_BITS, "What norm 2 adds to the variance times the square of width."),
     _address("x", 56, "x: a row for each token, of int8, or, with PRE, of 16 bits."),
     _address("y", 64, "y, likewise."),
     _address("parameters", 72, "the layer's parameters."),
-    _address("codes", 80, "the speculation unit's weights; dense reads none."),
+    _address("predictor", 80, "what the speculation unit is given; dense is given nothing."),
     _address("weights1", 88, "the weights of array 1."),
     _address("weights2", 96, "the weights of array 2."),
     _address("key_mask", 104, "the key mask: a bit for each token, 1 if it may be attended to, the first one lowest."),

@@ -187,11 +187,11 @@ _CONTROL = (
         (
             Field("start", 0, 1, Access.W1P, "Begin with the list of layers; ignored while busy.", port="start"),
             Field(
-                "reset",
+                "soft_reset",
                 1,
                 1,
                 Access.W1P,
-                "End all work and forget it. These registers keep what they hold, but for counters and busy.",
+                "End all work and forget it, without done or error; registers keep what they hold.",
                 port="soft_reset",
             ),
             Field("clear_counters", 2, 1, Access.W1P, "Set all counters to 0.", port="clear_counters"),

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from config.errors import require
 from config.execute import GELU_TABLES
 from config.formats import OPERAND_BITS
-from config.system import ENTRY_BYTES, SystemConfig
+from config.system import ENTRY_BYTES, SIDES, SystemConfig
 from golden.execute.layer import Layer
 from golden.execute.layer_norm import Norm
 from golden.execute.linear import Linear
 from golden.execute.scales import Scale
 from golden.speculate.planner import Predictor
-from golden.system.tiles import SIDES, tile_bytes
+from golden.system.tiles import tile_bytes
 from hdl.execute.layouts import ROW
 from hdl.speculate.socket import scale_layout, weights_layout
 from hdl.system.blobs import whole_words

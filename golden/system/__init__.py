@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parts of an accelerator hold and hand each other, as integers and arrays of NumPy."""
+"""Bit-exact models of what a whole accelerator is made of."""

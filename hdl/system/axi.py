@@ -24,7 +24,7 @@ TRANSFER = data.StructLayout(
     {"address": ADDRESS_BITS, "bytes": COUNT_BITS, "rows": COUNT_BITS, "stride": COUNT_BITS},
 )
 """A job of the memory's port: `rows` rows of `bytes` bytes, each `stride` bytes behind the one before, the first from
-`address` on. Address, bytes and stride are multiples of the port's bytes: their bits below that are not looked at. A job
+`address` on. Address, bytes and stride are multiples of the port's bytes: bits below that are not looked at. A job
 without rows or bytes is over at once."""
 
 

@@ -27,10 +27,12 @@ def low_bits(config: SystemConfig) -> int:
     return (config.bus_bytes - 1).bit_length()
 
 
-def require_burst(config: SystemConfig, burst: int) -> None:
-    """Raises `Refusal` for bursts that AXI does not have, or that a page does not hold."""
+def require_sizes(config: SystemConfig, burst: int, depth: int, outstanding: int) -> None:
+    """Raises `Refusal` for bursts that AXI does not have, that a page does not hold, or a queue."""
     require_range("beats of a burst", burst, 2, min(256, PAGE // config.bus_bytes))
     require(burst & (burst - 1) == 0, f"beats of a burst must be a power of two, not {burst}; choose the next one.")
+    require_range("depth", depth, burst, 1 << 16)
+    require_range("outstanding", outstanding, 1, 64)
 
 
 class _Phase(enum.Enum, shape=2):
@@ -48,7 +50,8 @@ class Bursts(wiring.Component):
 
     Parameters
     ----------
-    config: `SystemConfig`. burst: beats of the longest, a power of two, 2 to 256, of no more than 4096 bytes.
+    config: `SystemConfig`. burst: beats of the longest, as `require_sizes` has it: a power of two, 2 to 256, of no more
+    than 4096 bytes.
 
     Members
     -------
@@ -59,7 +62,6 @@ class Bursts(wiring.Component):
     """
 
     def __init__(self, config: SystemConfig, burst: int):
-        require_burst(config, burst)
         self._low, self._burst = low_bits(config), burst
         super().__init__(
             {
@@ -69,6 +71,11 @@ class Bursts(wiring.Component):
                 "clear": In(1),
             }
         )
+
+    @property
+    def name(self) -> str:
+        """Of a module of all its equals."""
+        return f"bursts_{self._burst}"
 
     def elaborate(self, platform):
         m = Module()

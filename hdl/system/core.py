@@ -13,7 +13,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from config.system import SystemConfig
+from config.system import SIDES, SystemConfig
 from hdl.execute.attention import attention_of
 from hdl.shared import share
 from hdl.speculate.speculation import SpeculationUnit
@@ -21,7 +21,7 @@ from hdl.system.activations import Activations
 from hdl.system.axi import COUNT_BITS, TRANSFER
 from hdl.system.blobs import TileJobs, code_bytes, filled, scale_bytes
 from hdl.system.dense_engine import DenseEngine
-from hdl.system.descriptor import layer_layout
+from hdl.system.descriptor import layer_layout, settings_of
 from hdl.system.gearbox import RowPacker
 from hdl.system.generation import ARRAYS
 from hdl.system.inputs import LayerInputs
@@ -199,7 +199,7 @@ class AcceleratorCore(wiring.Component):
             m.d.sync += predict.eq(0)
         m.d.comb += [
             speculation.settings.valid.eq(predict),
-            speculation.settings.payload.eq(layer.settings),
+            speculation.settings.payload.eq(settings_of(self._config, layer)),
             # The order in memory is that of the addresses.
             speculation.address.ready.eq(1),
             feed.start.eq(self._sequencer.predict),

@@ -64,7 +64,7 @@ class GenerationJobs(wiring.Component):
         )
         offers, taken, known, last = Signal(), Signal(), Signal(), Signal()
         m.d.sync += every.eq(Cat(~less(self.tokens - 1, Const(n, len(self.tokens))) for n in range(config.tokens)))
-        m.d.comb += [known.eq(self.planned > head), last.eq(head == self.heads - 1), self.read_at.eq(head)]
+        m.d.comb += [known.eq(less(head, self.planned)), last.eq(head == self.heads - 1), self.read_at.eq(head)]
         outputs = (self.o0, self.o1)
         for number, output in enumerate(outputs):
             # Q of head h goes to the array that has not its K and V.

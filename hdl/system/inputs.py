@@ -74,10 +74,11 @@ class LayerInputs(wiring.Component):
         m.submodules.rows = rows = RowLoader(config)
         self._ask(m)
         comes = Signal(Part, init=Part.NONE)
-        for part, source in ((Part.MASK, mask.i), (Part.X, rows.i)):
-            m.d.comb += [source.payload.eq(self.i.payload), source.valid.eq(self.i.valid & (comes == part))]
+        # What follows the mask, and the last entry, is not theirs.
+        of_mask, of_x = (comes == Part.MASK) & ~mask.o.valid, comes == Part.X
+        for wanted, source in ((of_mask, mask.i), (of_x, rows.i)):
+            m.d.comb += [source.payload.eq(self.i.payload), source.valid.eq(self.i.valid & wanted)]
         m.d.comb += [
-            # Behind the last entry lies nothing of theirs.
             entries.i.valid.eq(self.i.valid & (comes == Part.PARAMETERS) & ~loader.last),
             entries.i.payload.eq(self.i.payload),
             entries.end.eq(loader.last),
@@ -85,7 +86,7 @@ class LayerInputs(wiring.Component):
                 Mux(
                     comes == Part.PARAMETERS,
                     entries.i.ready & ~loader.last,
-                    Mux(comes == Part.MASK, mask.i.ready, rows.i.ready & (comes == Part.X)),
+                    (mask.i.ready & of_mask) | (rows.i.ready & of_x),
                 )
             ),
             mask.o.ready.eq(1),
@@ -104,7 +105,7 @@ class LayerInputs(wiring.Component):
             m.d.sync += [comes.eq(Mux(self.masked, Part.MASK, Part.PARAMETERS)), self.mask.eq(~0)]
         with m.Elif(mask.o.valid):
             m.d.sync += [comes.eq(Part.PARAMETERS), self.mask.eq(mask.o.payload)]
-        with m.Elif((comes == Part.PARAMETERS) & loader.done):
+        with m.Elif(loader.last):
             m.d.sync += comes.eq(Part.X)
         return m
 

@@ -111,6 +111,11 @@ def part_layout(config: SystemConfig) -> data.StructLayout:
     )
 
 
+def hidden_layout(config: SystemConfig) -> data.StructLayout:
+    """Word `index` of a token's row of `Region.HIDDEN`."""
+    return data.StructLayout({"token": token_shape(config), "index": index_shape(config), "word": word_layout(config)})
+
+
 def reference_layout(config: SystemConfig) -> data.StructLayout:
     """Of a row of a head, critical or similar: the critical one whose result it takes."""
     token = token_shape(config)

@@ -47,7 +47,7 @@ class ParameterLoader(wiring.Component):
         m = Module()
         kind, place = Signal(Parameter), Signal(range(ENTRY_BYTES))
         index, last_index = Signal.like(self.parameter.index), Signal.like(self.parameter.index)
-        of_gelu, last, steps = Signal(), Signal(), Signal()
+        of_gelu, last, steps, codes = Signal(), Signal(), Signal(), Signal.like(self.i.payload)
         with m.Switch(kind):
             with m.Case(Parameter.HEAD):
                 m.d.comb += last_index.eq(self.heads - 1)
@@ -67,7 +67,8 @@ class ParameterLoader(wiring.Component):
             self.parameter.entry.eq(self.i.payload),
             self.gelu_write.eq(steps & of_gelu),
             self.gelu_entry.as_value()[:-OPERAND_BITS].eq((index << (ENTRY_BYTES - 1).bit_length()) | place),
-            self.gelu_entry.entry.eq(self.i.payload.word_select(place, OPERAND_BITS)),
+            codes.eq(self.i.payload >> (place << 3)),
+            self.gelu_entry.entry.eq(codes[:OPERAND_BITS]),
         ]
         with m.If(steps & of_gelu):
             m.d.sync += place.eq(place + 1)

@@ -41,7 +41,7 @@ class PredictorFeed(wiring.Component):
         m = Module()
         wanted = self.fetch.payload
         token, word = Signal.like(wanted.token), Signal.like(wanted.word)
-        comes = Signal.like(token)
+        comes, seen = Signal.like(token), Signal.like(self.mask)
         m.d.comb += [
             self.fetch.valid.eq(self.busy),
             wanted.region.eq(Region.INPUT),
@@ -49,7 +49,8 @@ class PredictorFeed(wiring.Component):
             wanted.word.eq(word),
             self.x.valid.eq(self.fetched.valid),
             self.x.payload.value.eq(self.fetched.payload),
-            self.x.payload.attend.eq(self.mask.bit_select(comes, 1)),
+            seen.eq(self.mask >> comes),
+            self.x.payload.attend.eq(seen[0]),
             self.fetched.ready.eq(self.x.ready),
         ]
         with m.If(self.fetch.valid & self.fetch.ready):

@@ -29,7 +29,7 @@ def tiles_at_once(config: SystemConfig, words):
     chosen = 1
     for tiles in (2, 4, 8):
         if tiles <= CHUNK_TILES:
-            chosen = Mux(words <= config.weight_words // (tiles * config.lanes), tiles, chosen)
+            chosen = Mux(less(config.weight_words // (tiles * config.lanes), words), chosen, tiles)
     return chosen
 
 

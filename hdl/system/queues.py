@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Queues of the memory's port: words in a memory, and what is known of each burst under way in registers."""
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal
+from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,7 +26,7 @@ class WordQueue(wiring.Component):
     @property
     def name(self) -> str:
         """Of a module of all its equals."""
-        return f"words_{self._depth}x{len(self.i.payload)}"
+        return f"words_{self._depth}x{len(Value.cast(self.i.payload))}"
 
     def elaborate(self, platform):
         m = Module()

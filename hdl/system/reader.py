@@ -12,12 +12,13 @@ from amaranth.lib.wiring import In, Out
 
 from config.array import require_range
 from config.system import SystemConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
 from hdl.shared import share
 from hdl.system import axi
-from hdl.system.bursts import Bursts, low_bits
+from hdl.system.bursts import Bursts, low_bits, require_sizes
 from hdl.system.layouts import bus_shape
 from hdl.system.queues import OrderQueue, WordQueue
 
@@ -36,8 +37,8 @@ class MemoryReader(wiring.Component):
     Members
     -------
     job0, job1, …: In, streams of `TRANSFER`. o0, o1, …: Out, streams of words of the port: those of the channel's jobs
-    in order. A word 2 cycles after it has come, a word a cycle; a channel asks for a burst every 3 cycles, and once more
-    in 4 for each row.
+    in order. A word 2 cycles after it has come, a word a cycle; a channel asks for a burst every 3 cycles, or 4 for
+    another row.
     m_axi_ar…, m_axi_r…: AXI4, incrementing bursts of whole words. m_axi_rready is always 1.
     read: Out, 1: a word of the memory came in the cycle before.
     error: Out, 1: the memory answered with an error, until `clear`. That word and all later ones are dropped.
@@ -50,10 +51,9 @@ class MemoryReader(wiring.Component):
         self, config: SystemConfig, channels: int = 4, *, burst: int = 16, depth: int = 64, outstanding: int = 8
     ):
         require_range("channels", channels, 1, 16)
-        require_range("outstanding", outstanding, 1, 64)
+        require_sizes(config, burst, depth, outstanding)
         self._config, self._channels, self._outstanding = config, channels, outstanding
         self._bursts = [Bursts(config, burst) for _ in range(channels)]
-        require_range("depth", depth, burst, 1 << 16)
         self._depth = depth
         super().__init__(
             {
@@ -72,7 +72,7 @@ class MemoryReader(wiring.Component):
         m = Module()
         asks, takes = Signal(self._channels), Signal(self._channels)
         for number, bursts in enumerate(self._bursts):
-            m.submodules[f"bursts{number}"] = share(bursts, "bursts", platform)
+            m.submodules[f"bursts{number}"] = share(bursts, bursts.name, platform)
             wiring.connect(m, wiring.flipped(getattr(self, f"job{number}")), bursts.job)
             m.d.comb += [bursts.clear.eq(self.clear), bursts.o.ready.eq(takes[number])]
         order = OrderQueue(self._outstanding, self._channels)
@@ -137,7 +137,7 @@ class MemoryReader(wiring.Component):
         m.d.comb += length.eq(bursts.o.payload.len)
         m.d.sync += [
             room.eq(room + (o.valid & o.ready) - Mux(takes, length + 1, 0)),
-            fits.eq(bursts.o.valid & ~takes & (room > length)),
+            fits.eq(bursts.o.valid & ~takes & less(length, room)),
         ]
         with m.If(self.clear):
             m.d.sync += [room.eq(self._depth), fits.eq(0)]

@@ -15,7 +15,7 @@ from config.system import SystemConfig
 from hdl.execute.banks import write_layout
 from hdl.execute.query_feed import query_layout
 from hdl.system.generation import ARRAYS
-from hdl.system.layouts import Sink, result_layout
+from hdl.system.layouts import Sink, hidden_layout, result_layout
 
 
 class ResultRouter(wiring.Component):
@@ -26,14 +26,15 @@ class ResultRouter(wiring.Component):
     Members
     -------
     i0, i1: In, stream of `result_layout`. keys, values: Out, streams of `hdl.execute.banks.write_layout`; queries: Out,
-    stream of `query_layout`. wide: Out, stream of `result_layout`. hidden0, hidden1: Out, likewise, of each engine.
+    stream of `query_layout`. wide: Out, stream of `result_layout`. hidden0, hidden1: Out, streams of `hidden_layout`,
+    of each engine.
     Combinational.
     """
 
     def __init__(self, config: SystemConfig):
         self._config = config
         items = config.attention.items
-        result = stream.Signature(result_layout(config))
+        result, hidden = stream.Signature(result_layout(config)), stream.Signature(hidden_layout(config))
         super().__init__(
             {
                 "i0": In(result),
@@ -42,8 +43,8 @@ class ResultRouter(wiring.Component):
                 "values": Out(stream.Signature(write_layout(items))),
                 "queries": Out(stream.Signature(query_layout(items))),
                 "wide": Out(result),
-                "hidden0": Out(result),
-                "hidden1": Out(result),
+                "hidden0": Out(hidden),
+                "hidden1": Out(hidden),
             }
         )
 
@@ -66,7 +67,12 @@ class ResultRouter(wiring.Component):
         for number, each in enumerate(inputs):
             output = getattr(self, f"hidden{number}")
             wants = self._wants(each, Sink.HIDDEN, None)
-            m.d.comb += [output.valid.eq(wants), output.payload.eq(each.payload)]
+            m.d.comb += [
+                output.valid.eq(wants),
+                output.payload.token.eq(each.payload.token),
+                output.payload.index.eq(each.payload.index),
+                Value.cast(output.payload.word).eq(_bytes(each.payload)),
+            ]
             m.d.comb += each.ready.eq(Cat(*ready[number], wants & output.ready).any())
         return m
 
@@ -78,9 +84,13 @@ class ResultRouter(wiring.Component):
         if name == "wide":
             return [output.eq(result)]
         number = {"queries": "row"}.get(name, "key")
-        bytes_ = Cat(value[:OPERAND_BITS] for value in result.values)
         return [
-            Value.cast(output.b).eq(bytes_),
+            Value.cast(output.b).eq(_bytes(result)),
             output.head.eq(result.index),
             output[number].eq(result.token),
         ]
+
+
+def _bytes(result) -> Value:
+    """Its values as bytes."""
+    return Cat(value[:OPERAND_BITS] for value in result.values)

@@ -164,8 +164,12 @@ class Sequencer(wiring.Component):
     def _steps(self, m: Module, generation, start: Value, accepted: Value, idle: Value, whole: Value) -> None:
         layer, given = self.layer.payload, self.passes.payload
         post = ~layer.pre
-        started = Signal()
-        m.d.comb += [self._hold.eq((self._region == Region.HIDDEN) & ~self._hidden), self.pass_limit.eq(self._least)]
+        started, projected = Signal(), Signal()
+        m.d.comb += [
+            self._hold.eq((self._region == Region.HIDDEN) & ~self._hidden),
+            # Progress is told of the product behind it soon.
+            self.pass_limit.eq(Mux(projected, layer.tokens, self._least)),
+        ]
         # What a pass is told stands until it is taken.
         m.d.comb += [
             given.second_scale.eq(started),
@@ -179,7 +183,7 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.begins.eq(self.layer.valid)
-                m.d.sync += [started.eq(0), self._hidden.eq(0)]
+                m.d.sync += [started.eq(0), projected.eq(0), self._hidden.eq(0)]
                 with m.If(self.layer.valid):
                     m.next = "PARAMETERS"
             with m.State("PARAMETERS"), m.If(self.loaded):
@@ -218,8 +222,10 @@ class Sequencer(wiring.Component):
                     m.next = "NORM"
             with m.State("NORM"), m.If(idle):
                 product(Region.INPUT, Sink.HIDDEN)
+                m.d.sync += projected.eq(1)
                 m.next = "UP"
-            with m.State("UP"), m.If(accepted):
+            # Results of down take the places of those that the pass reads.
+            with m.State("UP"), m.If(accepted & ~self.passing):
                 product(Region.HIDDEN, Sink.WIDE)
                 m.d.sync += started.eq(1)
                 m.next = "DOWN"
@@ -236,6 +242,7 @@ class Sequencer(wiring.Component):
                         given.send.eq(layer.send),
                     ]
                     with m.If(self.passes.ready):
+                        m.d.sync += projected.eq(0)
                         m.next = "OUTPUT"
             with m.State("OUTPUT"), m.If(idle & ~self.passing & self.still):
                 m.next = "FINISHED"

@@ -9,11 +9,12 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from config.array import require_range
 from config.system import SystemConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
+from hdl.shared import share
 from hdl.system import axi
-from hdl.system.bursts import Bursts, low_bits
+from hdl.system.bursts import Bursts, low_bits, require_sizes
 from hdl.system.layouts import bus_shape
 from hdl.system.queues import OrderQueue, WordQueue
 
@@ -43,10 +44,9 @@ class MemoryWriter(wiring.Component):
     """
 
     def __init__(self, config: SystemConfig, *, burst: int = 16, depth: int = 64, outstanding: int = 8):
-        require_range("outstanding", outstanding, 1, 64)
+        require_sizes(config, burst, depth, outstanding)
         self._config, self._outstanding = config, outstanding
         self._bursts = Bursts(config, burst)
-        require_range("depth", depth, burst, 1 << 16)
         self._depth = depth
         super().__init__(
             {
@@ -63,9 +63,11 @@ class MemoryWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.bursts = bursts = self._bursts
-        m.submodules.words = words = WordQueue(self._depth, bus_shape(self._config))
-        m.submodules.lengths = lengths = OrderQueue(self._outstanding, bursts.o.payload.len.shape())
+        bursts, words = self._bursts, WordQueue(self._depth, bus_shape(self._config))
+        lengths = OrderQueue(self._outstanding, bursts.o.payload.len.shape())
+        m.submodules.bursts = share(bursts, bursts.name, platform)
+        m.submodules.words = share(words, words.name, platform)
+        m.submodules.lengths = share(lengths, "burst_lengths", platform)
         wiring.connect(m, wiring.flipped(self.job), bursts.job)
         wiring.connect(m, wiring.flipped(self.i), words.i)
         m.d.comb += [bursts.clear.eq(self.clear), words.clear.eq(self.clear)]
@@ -95,7 +97,7 @@ class MemoryWriter(wiring.Component):
         m.d.comb += length.eq(self._bursts.o.payload.len)
         m.d.sync += [
             unclaimed.eq(unclaimed + (self.i.valid & self.i.ready) - Mux(takes, length + 1, 0)),
-            whole.eq(self._bursts.o.valid & ~takes & (unclaimed > length)),
+            whole.eq(self._bursts.o.valid & ~takes & less(length, unclaimed)),
         ]
         with m.If(self.clear):
             m.d.sync += [unclaimed.eq(0), whole.eq(0)]

@@ -22,10 +22,12 @@ def through(
     idle: float = 0.0,
     stall: float = 0.0,
     each: Each | None = None,
+    until: Callable[[], bool] = lambda: True,
     limit: int = 20_000,
 ) -> dict[str, list[int]]:
-    """Payloads of each stream of `due`, when so many have left of it and all of `sources` have been taken. each: called
-    in every cycle with the context and its number, to drive and look at other ports. Fails if that does not come about.
+    """Payloads of each stream of `due`, when so many have left of it, all of `sources` have been taken, and `until`
+    says yes. each: called in every cycle with the context and its number, to drive and look at other ports. Fails if
+    that does not come about.
     """
     rng = random.Random(seed)
     sinks = {name: simulate.Sink(getattr(dut, name)) for name in due}
@@ -51,7 +53,7 @@ def through(
                     del payloads[0]
                     offered[name] = False
             await context.tick()
-            if not any(left.values()) and all(len(sink.seen) >= due[name] for name, sink in sinks.items()):
+            if until() and not any(left.values()) and all(len(sink.seen) >= due[name] for name, sink in sinks.items()):
                 return
         raise AssertionError(f"left to give: {left}; seen: { {name: len(s.seen) for name, s in sinks.items()} }")
 

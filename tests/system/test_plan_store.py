@@ -121,6 +121,7 @@ class Bench:
         """What is there when the plan is complete."""
         dut = self._dut
         total = context.get(dut.items_total)
+        assert context.get(dut.items.valid) or not self._late, "an item must be offered before anybody is ready for it"
         seen.projected, seen.computed = context.get(dut.projected), context.get(dut.computed)
         for token in range(layer.tokens):
             context.set(dut.copy_read, 1)
