@@ -130,7 +130,7 @@ def random_jobs(config: SystemConfig, x: Int64, count: int, seed: int) -> list[A
         sink = rng.choice(list(Sink))
         words = int(rng.integers(1, config.row_words + 1) if rng.random() < 0.5 else rng.integers(1, 5))
         room = 2 * (config.weight_words // (words * config.lanes))
-        most = {Sink.QUERY: 1, Sink.KEY_VALUE: 2}.get(sink, CHUNK_TILES)
+        most = {Sink.QUERY: 1, Sink.KEY_VALUE: 2}.get(sink, min(CHUNK_TILES, config.row_words))
         tiles = int(rng.integers(1, min(room, most) + 1))
         index = rng.integers(config.row_words - tiles + 1) if sink.counts else rng.integers(config.heads)
         found.append(
