@@ -16,19 +16,24 @@ from config import descriptor
 from config.descriptor import DESCRIPTOR_BYTES, Flag
 from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
-from config.registers import COUNTERS
+from config.registers import COUNTERS, REGISTERS
 from config.speculate import LapaSettings, SplsSettings
 from config.system import SystemConfig
 from hdl.emit import verilog
 from hdl.system.accelerator import Accelerator
 from hdl.system.blobs import whole_words
-from sim import runner
+from sim import memory, runner
 from sim.image import image
 from sim.stack import Step
 
 Int64 = NDArray[np.int64]
 PAGE = 4096
 LIMIT = 200_000
+USUAL = memory.Pace(latency=20)
+"""A memory that is ready, 20 cycles away."""
+FEW_LANES = 8
+COUNTER_NAMES = tuple(counter.name for counter in COUNTERS)
+OFFSETS = {register.name: register.offset for register in REGISTERS}
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Job:
-    """A list of layers: its address and length; content of the memory; and how the run goes."""
+    """A list of layers: content of the memory, registers to write, and how the run goes."""
 
     memory: bytes
-    descriptors: int
-    count: int
-    mode: int
+    start: list[tuple[str, int]]
     stall: float
     seed: int
     limit: int
@@ -85,13 +88,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a list ended. counters: by name."""
+    """How a list ended. counters: by name. rate: cycles simulated in a second, if it was measured."""
 
     memory: bytes
     error_code: int
     error_index: int
     cycles: int
     counters: dict[str, int]
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,21 +111,21 @@ class Laid:
 def lay_out(config: SystemConfig, steps: Sequence[Step], *, chained: bool = True, every: bool = False) -> Laid:
     """Steps, each of which takes what the one before has left on chip, if `chained`; y of the last one goes to memory,
     or that of `every`."""
-    memory, places, written = Memory(), [], []
+    content, places, written = Memory(), [], []
     for number, step in enumerate(steps):
         bits = OPERAND_BITS if step.layer.order == "post" else STREAM_BITS
         follows = chained and number > 0
-        x = None if follows else memory.put_rows(config, step.x, bits)
+        x = None if follows else content.put_rows(config, step.x, bits)
         sends = every or not chained or number == len(steps) - 1
-        y = memory.put_rows(config, np.zeros_like(step.y), bits) if sends else None
+        y = content.put_rows(config, np.zeros_like(step.y), bits) if sends else None
         blobs = image(config, step.layer, None if config.speculation.method == "dense" else step.predictor)
         fields = _fields(config, step, x, y)
-        fields |= {"parameters": memory.put(blobs.parameters), "predictor": memory.put(blobs.predictor)}
-        fields |= {f"weights{n + 1}": memory.put(each) for n, each in enumerate(blobs.weights)}
+        fields |= {"parameters": content.put(blobs.parameters), "predictor": content.put(blobs.predictor)}
+        fields |= {f"weights{n + 1}": content.put(each) for n, each in enumerate(blobs.weights)}
         places.append(descriptor.pack(fields))
         written.append(y)
     assert all(len(place) == DESCRIPTOR_BYTES for place in places)
-    return Laid(memory, memory.put(b"".join(places)), len(places), written)
+    return Laid(content, content.put(b"".join(places)), len(places), written)
 
 
 def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) -> dict[str, int]:
@@ -156,13 +160,61 @@ def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) ->
     return fields
 
 
+MEMORY_BYTES = 1 << 24
+REPEATED = ("line", "select", "dot_line", "dot_product", "softmax", "pe_line", "pe_bundle2", "context_reader", "row")
+"""Modules with many large instances, where lines are long."""
+
+
 @cache
-def build(config: SystemConfig) -> Path:
-    """Folder of the accelerator's model, built if need be."""
-    return runner.build(verilog(Accelerator(config), config.name), config.name)
+def build(config: SystemConfig) -> memory.Model:
+    """The accelerator with its memory and its host, built if need be."""
+    repeated = [f"{config.name}_{part}" for part in REPEATED] if config.lanes > FEW_LANES else []
+    text = verilog(Accelerator(config), config.name)
+    return memory.build(text, config.name, memory_bytes=MEMORY_BYTES, repeated=repeated)
 
 
 def run(
+    config: SystemConfig,
+    laid: Laid,
+    *,
+    overlap: bool = True,
+    eager: bool = True,
+    pace: memory.Pace = USUAL,
+    limit: int = LIMIT,
+) -> Ended:
+    """Runs the list that was laid out, at the simulator's own speed. Raises `SimulationError` if it does not end within
+    `limit` cycles, or breaks a rule of the bus."""
+    read = ["ERROR_CODE", "ERROR_DESCRIPTOR", *(f"{n}_{half}" for n in COUNTER_NAMES for half in ("LOW", "HIGH"))]
+    steps = [memory.write(OFFSETS[name], value) for name, value in start(laid, overlap, eager)]
+    steps += [memory.interrupt(limit), *(memory.read(OFFSETS[name]) for name in read)]
+    job = memory.Job(bytes(laid.memory.content), steps, pace=pace, limit=limit + 10 * len(steps) + 1000)
+    found = memory.run(build(config), job)
+    values = dict(zip(read, found.values[-len(read) :], strict=True))
+    counters = {n: values[f"{n}_LOW"] | values[f"{n}_HIGH"] << 32 for n in COUNTER_NAMES}
+    code, index = values["ERROR_CODE"], values["ERROR_DESCRIPTOR"]
+    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate)
+
+
+def start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
+    """Registers to write, in this order."""
+    return [
+        ("CONTROL", 1 << 2),
+        ("DESCRIPTORS_LOW", laid.descriptors & 0xFFFFFFFF),
+        ("DESCRIPTORS_HIGH", laid.descriptors >> 32),
+        ("DESCRIPTOR_COUNT", laid.count),
+        ("MODE", overlap | eager << 1),
+        ("INTERRUPT_ENABLE", 3),
+        ("CONTROL", 1),
+    ]
+
+
+@cache
+def build_for_cocotb(config: SystemConfig) -> Path:
+    """Folder of the accelerator's model alone, built if need be."""
+    return runner.build(verilog(Accelerator(config), config.name), config.name)
+
+
+def run_by_cocotb(
     config: SystemConfig,
     laid: Laid,
     *,
@@ -172,9 +224,9 @@ def run(
     seed: int = 0,
     limit: int = LIMIT,
 ) -> Ended:
-    """Runs the list that was laid out. Raises `SimulationError` if it does not end within `limit` cycles."""
-    job = Job(bytes(laid.memory.content), laid.descriptors, laid.count, overlap | eager << 1, stall, seed, limit)
-    found: list[Ended] = runner.run_jobs(build(config), config.name, "sim.accelerator_bench", [job])
+    """`run` with memory and host of cocotbext-axi. stall: how often each channel of the memory rests."""
+    job = Job(bytes(laid.memory.content), start(laid, overlap, eager), stall, seed, limit)
+    found: list[Ended] = runner.run_jobs(build_for_cocotb(config), config.name, "sim.accelerator_bench", [job])
     return found[0]
 
 
@@ -192,6 +244,3 @@ def check(steps: Sequence[Step], laid: Laid, ended: Ended) -> None:
                 f"layer {number}: token {token}, channel {column} is {found[token, column]}, not "
                 f"{step.y[token, column]}; {len(wrong)} of {found.size} differ"
             )
-
-
-COUNTER_NAMES = tuple(counter.name for counter in COUNTERS)

@@ -14,11 +14,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
-from config.registers import REGISTERS
-from sim.accelerator import COUNTER_NAMES, Ended, Job
+from sim.accelerator import COUNTER_NAMES, OFFSETS, Ended, Job
 from sim.runner import JOB
 
-OFFSETS = {register.name: register.offset for register in REGISTERS}
 POLL = 50
 
 
@@ -70,13 +68,8 @@ async def _run(dut: Any, host: Host, ram: AxiRam, job: Job) -> Ended:
         for channel in (ram.read_if.ar_channel, ram.read_if.r_channel):
             channel.set_pause_generator(_pauses(rng, job.stall))
     ram.write(0, job.memory)
-    await host.write("CONTROL", 1 << 2)
-    await host.write("DESCRIPTORS_LOW", job.descriptors)
-    await host.write("DESCRIPTORS_HIGH", 0)
-    await host.write("DESCRIPTOR_COUNT", job.count)
-    await host.write("MODE", job.mode)
-    await host.write("INTERRUPT_ENABLE", 3)
-    await host.write("CONTROL", 1)
+    for name, value in job.start:
+        await host.write(name, value)
     for _ in range(0, job.limit, POLL):
         for _ in range(POLL):
             await RisingEdge(dut.aclk)

@@ -127,6 +127,9 @@ class Layer:
                 assert finished == delivered // self._work.beats, f"{finished} rows are told, {delivered} beats came"
             assert busy or finished == tokens, f"{finished} of {tokens} rows are told at the end"
         self._over = not busy and jobs.done
+        if self._over:
+            left, due = len(self._sinks["y"].seen), sum(len(step.y) for step in self._work.steps[:taken])
+            assert left == due, f"{left} of {due} beats of y have left at the end"
 
     def _check(self, name: str, seen: list[int]) -> None:
         """What came is what was due."""

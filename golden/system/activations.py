@@ -45,4 +45,4 @@ class Activations:
         """A word of a token's row; of CONTEXT, of the row that this one refers to."""
         if region == CONTEXT:
             token = int(self.references[word, token])
-        return self.regions[region][token, word]
+        return np.asarray(self.regions[region][token, word])

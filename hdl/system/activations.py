@@ -14,11 +14,11 @@ from amaranth.lib.wiring import In, Out
 from config.system import SystemConfig
 from hdl.cover import corner
 from hdl.execute.banks import one_of
-from hdl.execute.dispatch import ItemQueue
 from hdl.execute.query_feed import FairChoice
 from hdl.shared import share
 from hdl.system.contexts import Contexts, context_layout
 from hdl.system.layouts import Region, fetch_layout, hidden_layout, part_layout, reference_layout, word_layout
+from hdl.system.queues import WordQueue
 from hdl.system.regions import Bank, banks_of, in_bank
 
 READERS = {
@@ -162,8 +162,9 @@ class Activations(wiring.Component):
         """What the reader asks for, of the bank that has it, while there is a place for it; what comes into its queue.
         Readers of few regions are the last ones, so a reader has the same number in each of its banks."""
         config, fetch, fetched = self._config, getattr(self, f"fetch{reader}"), getattr(self, f"fetched{reader}")
-        queue = ItemQueue(len(fetched.payload.as_value()), PLACES)
-        m.submodules[f"queue{reader}"] = share(queue, "fetched_queue", platform)
+        # One more stands at its output.
+        queue = WordQueue(PLACES - 1, word_layout(config))
+        m.submodules[f"queue{reader}"] = share(queue, queue.name, platform)
         free, may = Signal(range(PLACES + 1), init=PLACES), Signal()
         chosen, came, words = [], [], []
         for region in READERS[reader]:
@@ -180,11 +181,9 @@ class Activations(wiring.Component):
         m.d.comb += [
             may.eq(fetch.valid & (free != 0)),
             fetch.ready.eq(Cat(chosen).any()),
-            queue.w_en.eq(Cat(came).any()),
-            queue.w_data.eq(one_of(Cat(came), words)),
-            fetched.valid.eq(queue.r_rdy),
-            fetched.payload.as_value().eq(queue.r_data),
-            queue.r_en.eq(fetched.ready),
+            queue.i.valid.eq(Cat(came).any()),
+            queue.i.payload.as_value().eq(one_of(Cat(came), words)),
         ]
+        wiring.connect(m, queue.o, wiring.flipped(fetched))
         m.d.sync += free.eq(free - fetch.ready + (fetched.valid & fetched.ready))
         corner(m, platform, f"reader{reader}_has_no_place", fetch.valid & (free == 0))

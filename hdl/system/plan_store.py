@@ -9,7 +9,7 @@ records ─► ItemReader ─┬─► items ──┬─► memory of items ─
                                                               └─────────────────► projected, computed
 """
 
-from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,59 +21,7 @@ from hdl.shared import share
 from hdl.speculate.socket import record_layout
 from hdl.store import Store
 from hdl.system.layouts import copy_layout, count_shape, reference_layout, token_shape
-
-
-class Backlog(wiring.Component):
-    """A memory of all words that come between two clears. They leave in their order, whenever they are taken; none that
-    comes ever waits.
-
-    Parameters: words of `shape`, `depth` of them at the most.
-
-    Members
-    -------
-    clear: In, 1: it is empty from the next cycle on. write: In, 1; word: In, at most `depth` of them.
-    o: Out, stream of them, each offered 2 cycles behind its write, or later; a word a cycle; no valid depends on ready.
-    total: Out, how many have come.
-    """
-
-    latency = 2
-
-    def __init__(self, depth: int, shape: ShapeLike):
-        self._depth = depth
-        self._store = Store(depth, shape)
-        super().__init__(
-            {
-                "clear": In(1),
-                "write": In(1),
-                "word": In(shape),
-                "o": Out(stream.Signature(shape)),
-                "total": Out(range(depth + 1)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.store = store = share(self._store, self._store.name, platform)
-        store, moves, left = self._store, Signal(), Signal.like(self.total)
-        m.d.comb += [
-            store.write.eq(self.write),
-            store.write_at.eq(self.total),
-            store.word.eq(self.word),
-            # It needs no ring: depth words are the most that come.
-            moves.eq((left != self.total) & (~self.o.valid | self.o.ready)),
-            store.read.eq(moves),
-            store.read_at.eq(left),
-            self.o.payload.eq(store.stored),
-        ]
-        m.d.sync += [
-            self.total.eq(self.total + self.write),
-            left.eq(left + moves),
-            self.o.valid.eq(moves | (self.o.valid & ~self.o.ready)),
-        ]
-        with m.If(self.clear):
-            m.d.sync += [self.total.eq(0), left.eq(0), self.o.valid.eq(0)]
-        corner(m, platform, "backlog_full", self.total == self._depth)
-        return m
+from hdl.system.queues import WordQueue
 
 
 def kept_layout(config: SystemConfig) -> data.StructLayout:
@@ -109,14 +57,16 @@ class PlanStore(wiring.Component):
     error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. Until `start`: then all records are taken, but
     nothing more is kept of them, and `complete` does not come.
 
-    No `valid` depends on a `ready`. From a record to the reference, and to an item's place in memory, 2 cycles.
+    No `valid` depends on a `ready`. From a record to the reference, and to an item's place in memory, 3 cycles.
     """
 
     def __init__(self, config: SystemConfig):
         self._config = config
         items = config.attention.items
         self._reader = ItemReader(items)
-        self._backlog = Backlog(config.heads * config.tokens * items.chunks, item_layout(items))
+        # All items of the largest layer.
+        self._most = config.heads * config.tokens * items.chunks
+        self._queue = WordQueue(self._most, item_layout(items))
         super().__init__(
             {
                 "start": In(1),
@@ -133,7 +83,7 @@ class PlanStore(wiring.Component):
                 "projected": Out(config.tokens),
                 "computed": Out(config.tokens),
                 "items": Out(stream.Signature(item_layout(items))),
-                "items_total": Out(self._backlog.total.shape()),
+                "items_total": Out(range(self._most + 1)),
                 "references": Out(stream.Signature(reference_layout(config))),
                 "copy_read": In(1),
                 "copy_at": In(token_shape(config)),
@@ -146,7 +96,7 @@ class PlanStore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.reader = share(self._reader, "item_reader", platform)
-        m.submodules.backlog = share(self._backlog, "backlog", platform)
+        m.submodules.queue = share(self._queue, self._queue.name, platform)
         self._read(m)
         row = self._refer(m)
         self._keep_items(m)
@@ -193,14 +143,15 @@ class PlanStore(wiring.Component):
         return references.valid & references.ready
 
     def _keep_items(self, m: Module) -> None:
-        backlog, item = self._backlog, self._reader.o
+        queue, item = self._queue, self._reader.o
         m.d.comb += [
-            backlog.clear.eq(self.start),
-            backlog.write.eq(item.valid & item.ready),
-            backlog.word.eq(item.payload),
-            self.items_total.eq(backlog.total),
+            queue.clear.eq(self.start),
+            # It has a place for each.
+            queue.i.valid.eq(item.valid & item.ready),
+            queue.i.payload.eq(item.payload),
         ]
-        wiring.connect(m, backlog.o, wiring.flipped(self.items))
+        m.d.sync += self.items_total.eq(Mux(self.start, 0, self.items_total + queue.i.valid))
+        wiring.connect(m, queue.o, wiring.flipped(self.items))
 
     def _keep_heads(self, m: Module, row: Value, platform) -> None:
         """Keys and rows of the head so far; a word in memory once it has all rows."""
@@ -208,10 +159,11 @@ class PlanStore(wiring.Component):
         m.submodules.kept = share(store, store.name, platform)
         at, item = self.references.payload, self._reader.o
         kept, head = Signal(kept_layout(config), reset_less=True), Signal(range(config.heads), reset_less=True)
-        last, whole = Signal(), Signal()
-        bits, before = item.valid.replicate(config.tokens), (at.row != 0).replicate(config.tokens)
+        last, whole, anew, last_row = Signal(), Signal(), Signal(init=1), Signal(token_shape(config), reset_less=True)
+        bits, before = item.valid.replicate(config.tokens), (~anew).replicate(config.tokens)
+        m.d.sync += last_row.eq(self.tokens - 1)
         m.d.comb += [
-            last.eq(row & (at.row == (self.tokens - 1)[: len(at.row)])),
+            last.eq(row & (at.row == last_row)),
             store.write.eq(whole),
             store.write_at.eq(head),
             store.word.eq(kept),
@@ -225,10 +177,11 @@ class PlanStore(wiring.Component):
                 kept.columns.eq((kept.columns & before) | (item.payload.keys & bits)),
                 kept.critical.eq((kept.critical & before) | ((1 << at.row) & bits)),
                 head.eq(at.head),
+                anew.eq(last),
             ]
         m.d.sync += [whole.eq(last & ~self.start), self.planned.eq(self.planned + whole)]
         with m.If(self.start):
-            m.d.sync += self.planned.eq(0)
+            m.d.sync += [self.planned.eq(0), anew.eq(1)]
 
     def _keep_copies(self, m: Module, row: Value, platform) -> None:
         """Leaders, and the rows that head 0 names."""

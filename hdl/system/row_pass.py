@@ -41,6 +41,8 @@ from hdl.system.two_places import TwoPlaces, reads
 
 NORMS = 2
 """Of a layer."""
+START = 5
+"""Cycles from a job until a row leaves that is read and nothing else: two to begin, the memory, and places for two."""
 
 
 class RowPass(wiring.Component):
@@ -70,7 +72,7 @@ class RowPass(wiring.Component):
     stream then holds, in passes with `send`.
 
     A beat a cycle in rows of nine beats and more, without a pause between rows; rows of fewer take nine cycles with a
-    norm, four at most without. No `valid` hangs on a `ready`.
+    norm, and without one no more than four. No `valid` hangs on a `ready`. Empty after reset, but for what is stored.
     """
 
     def __init__(self, config: SystemConfig):
@@ -104,6 +106,11 @@ class RowPass(wiring.Component):
                 "y": Out(stream.Signature(values)),
             }
         )
+
+    def latency(self, beats: int, *, add: bool, normalise: bool) -> int:
+        """Cycles from a job to the first beat that leaves, for rows of so many beats; one fewer if they are loaded."""
+        norm = beats - 1 + self._norm.latency if normalise else 0
+        return START + (self._add.latency if add else 0) + norm
 
     def elaborate(self, platform):
         m = Module()

@@ -224,7 +224,8 @@ class Sequencer(wiring.Component):
                 product(Region.INPUT, Sink.HIDDEN)
                 m.d.sync += projected.eq(1)
                 m.next = "UP"
-            with m.State("UP"), m.If(accepted):
+            # Results of down take the places of those that the pass reads.
+            with m.State("UP"), m.If(accepted & ~self.passing):
                 product(Region.HIDDEN, Sink.WIDE)
                 m.d.sync += started.eq(1)
                 m.next = "DOWN"

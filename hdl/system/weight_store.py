@@ -37,7 +37,7 @@ TURNS = 4
 
 
 def geared(m: Module, name: str, given, to_bits: int, platform):
-    """The stream in words of `to_bits`, and what ends such a word, or None where that is of no account."""
+    """The stream in words of `to_bits`, and `end` of the `Split` or `Join` that makes them, or None if they are that."""
     bits = len(Value.cast(given.payload))
     if bits == to_bits:
         return given, None
@@ -95,7 +95,8 @@ class WeightLoader(wiring.Component):
             behind.eq(tile + 1),
             self.loads.ready.eq(moves & last & within & (behind == load.tiles)),
         ]
-        if end is not None:
+        if config.bus_bytes > config.lanes:
+            # What fills a word of the bus up.
             m.d.comb += end.eq(last & within)
         for target, out in zip(targets, outs, strict=True):
             m.d.comb += [
@@ -214,7 +215,13 @@ class WeightStore(wiring.Component):
                 words.payload.eq(store.o.payload.word),
                 store.o.ready.eq(words.ready),
             ]
-            entries.append(geared(m, f"entries{half}", words, bits, platform)[0])
+            given = geared(m, f"entries{half}", words, bits, platform)[0]
+            if len(Value.cast(words.payload)) < bits:
+                # While one is used, the next one is joined.
+                queue = queue_of(m, f"joined{half}", bits, 2, platform)
+                wiring.connect(m, given, queue.i)
+                given = queue.o
+            entries.append(given)
         lower, upper = entries
         second, group = Signal(), Signal(columns_shape(ports))
         fire, half, ends, last = Signal(), Signal(), Signal(), Signal()

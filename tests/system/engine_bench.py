@@ -5,9 +5,7 @@ row of results.
 memory, tables, limits, jobs, weights ─► engine ◄─► array          o, ends ◄─
 """
 
-from collections.abc import Mapping
-
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -30,7 +28,26 @@ from hdl.system.layouts import (
     result_layout,
     word_layout,
 )
-from tests.planted import Fault, Planted
+from tests.planted import Planted
+
+FAULTS = {
+    "limits ignored": ("limit", lambda value: Const(-1, len(value))),
+    "another token's row": ("fetch__payload", lambda value: value ^ 1 << 2),
+    "words lost": ("x__ready", lambda value: Const(1)),
+    "weights invented": ("w__valid", lambda value: Const(1)),
+    "columns lost": ("column__ready", lambda value: Const(1)),
+    "tiles lost": ("tile__ready", lambda value: Const(1)),
+    "lists lost": ("rows__ready", lambda value: Const(1)),
+    "results lost": ("results__ready", lambda value: Const(1)),
+    "tables not written": ("gelu_write", lambda value: Const(0)),
+    "offers not held": ("o__ready", lambda value: Const(1)),
+    "a value": ("o__payload", lambda value: value ^ 1 << len(value) - 3),
+    "a token": ("o__payload", lambda value: value ^ 1 << 2),
+    "progress too early": ("progress", lambda value: value | 1),
+    "idle too early": ("idle", lambda value: Const(1)),
+    "last job forgotten": ("jobs__payload", lambda value: value & (1 << len(value) - 1) - 1),
+}
+"""Name → port and what becomes of its value. Number n, from 1, is at work while `fault` is n."""
 
 JOB_BITS, CYCLE_BITS, GAP_BITS = 16, 32, 8
 
@@ -59,17 +76,17 @@ def ends_layout(config: SystemConfig) -> data.StructLayout:
 
 
 class EngineBench(wiring.Component):
-    """Parameters: `config`, `side` of a `DenseEngine`; `faults` to be planted in it, as of `Planted`.
+    """Parameters: `config`, `side` of a `DenseEngine`.
 
-    memory, tables, limits, jobs, weights: In, streams. jobs_due: In: how many. shaken: In, 1: activations come at
-    random. loops: In, 1: hidden values go to `Region.HIDDEN`, whose limit is the engine's progress.
+    memory, tables, limits, jobs, weights: In, streams. jobs_due: In: how many. fault: In, of `FAULTS`, or 0. shaken:
+    In, 1: activations come at random. starved: In, 1: a word of weights comes in about 16 cycles. loops: In, 1: hidden
+    values go to `Region.HIDDEN`, whose limit is the engine's progress.
     o: Out, stream of `told_layout(config)`. ends: Out, stream of `ends_layout(config)`: when all jobs are over.
     """
 
-    def __init__(self, config: SystemConfig, side: str, faults: Mapping[str, Fault] | None = None):
+    def __init__(self, config: SystemConfig, side: str):
         self._config, arrays = config, config.attention.arrays
-        engine = DenseEngine(config, side)
-        self._engine = Planted(engine, **faults) if faults else engine
+        self._side = side
         self._array = (DotArray if side == "dot" else PeArray)(arrays, items=False)
         super().__init__(
             {
@@ -79,7 +96,9 @@ class EngineBench(wiring.Component):
                 "jobs": In(stream.Signature(job_layout(config))),
                 "weights": In(stream.Signature(bus_shape(config))),
                 "jobs_due": In(JOB_BITS),
+                "fault": In(range(len(FAULTS) + 1)),
                 "shaken": In(1),
+                "starved": In(1),
                 "loops": In(1),
                 "o": Out(stream.Signature(told_layout(config))),
                 "ends": Out(stream.Signature(ends_layout(config))),
@@ -88,13 +107,12 @@ class EngineBench(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.engine = engine = self._engine
+        m.submodules.engine = engine = self._engine = self._planted()
         m.submodules.array = array = self._array
         for name in ("rows", "x", "tile", "w", "column"):
             wiring.connect(m, getattr(engine, name), getattr(array, name))
         wiring.connect(m, array.o, engine.results)
         wiring.connect(m, wiring.flipped(self.jobs), engine.jobs)
-        wiring.connect(m, wiring.flipped(self.weights), engine.weights)
         m.d.comb += [
             self.tables.ready.eq(1),
             engine.gelu_write.eq(self.tables.valid),
@@ -102,9 +120,25 @@ class EngineBench(wiring.Component):
         ]
         noise = Signal(24, init=1)
         m.d.sync += noise.eq(Cat(noise[23] ^ noise[22] ^ noise[21] ^ noise[16], noise))
+        opens = Signal()
+        m.d.comb += [
+            engine.weights.payload.eq(self.weights.payload),
+            engine.weights.valid.eq(self.weights.valid & (opens | ~self.starved)),
+            self.weights.ready.eq(engine.weights.ready & (opens | ~self.starved)),
+        ]
+        m.d.sync += opens.eq((opens & ~self.weights.ready) | (noise[:4] == 0))
         error = self._limit(m) | self._bring(m, noise)
         self._tell(m, error)
         return m
+
+    def _planted(self) -> Planted:
+        faults = {}
+        for number, (port, wrong) in enumerate(FAULTS.values(), start=1):
+            before = faults.get(port, lambda value: value)
+            faults[port] = lambda value, number=number, wrong=wrong, before=before: Mux(
+                self.fault == number, wrong(value), before(value)
+            )
+        return Planted(DenseEngine(self._config, self._side), **faults)
 
     def _limit(self, m: Module) -> Value:
         """Limits in time; returns whether a row was asked for that is not there."""

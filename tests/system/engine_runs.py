@@ -20,8 +20,7 @@ from hdl.execute.gelu import ENTRY
 from hdl.system.layouts import Region, job_layout, result_layout
 from sim import replay
 from sim.packing import pack
-from tests.planted import Fault
-from tests.system.engine_bench import EngineBench, ends_layout, memory_layout, rising_layout, told_layout
+from tests.system.engine_bench import FAULTS, EngineBench, ends_layout, memory_layout, rising_layout, told_layout
 from tests.system.streams import bits_of, fields_of
 
 Int64 = NDArray[np.int64]
@@ -54,12 +53,21 @@ def tiny() -> SystemConfig:
 
 def other() -> SystemConfig:
     """A bus narrower than a word of activations, two results at once."""
+    return _of_lanes(8, bus_bytes=4, weight_words=160)
+
+
+def wide() -> SystemConfig:
+    """Words of activations as long as those of `minilm`."""
+    return _of_lanes(32, ffn=192, bus_bytes=16, weight_words=400)
+
+
+def _of_lanes(lanes: int, **rest: int) -> SystemConfig:
     config = tiny()
-    spec = replace(config.speculation, lanes=8, width=32, head_width=8)
-    items = replace(config.attention.items, lanes=8, banks=8)
-    arrays = replace(config.attention.arrays, lanes=8, scalers=2)
+    spec = replace(config.speculation, lanes=lanes, width=2 * lanes)
+    items = replace(config.attention.items, lanes=lanes, banks=min(lanes, config.tokens))
+    arrays = replace(config.attention.arrays, lanes=lanes, terms=8 * lanes, scalers=2)
     attention = AttentionConfig(items, arrays, config.attention.stores)
-    return replace(config, speculation=spec, attention=attention, bus_bytes=4, weight_words=160)
+    return replace(config, speculation=spec, attention=attention, **rest)
 
 
 @cache
@@ -122,7 +130,7 @@ def random_jobs(config: SystemConfig, x: Int64, count: int, seed: int) -> list[A
         sink = rng.choice(list(Sink))
         words = int(rng.integers(1, config.row_words + 1) if rng.random() < 0.5 else rng.integers(1, 5))
         room = 2 * (config.weight_words // (words * config.lanes))
-        most = {Sink.QUERY: 1, Sink.KEY_VALUE: 2}.get(sink, CHUNK_TILES)
+        most = {Sink.QUERY: 1, Sink.KEY_VALUE: 2}.get(sink, min(CHUNK_TILES, config.row_words))
         tiles = int(rng.integers(1, min(room, most) + 1))
         index = rng.integers(config.row_words - tiles + 1) if sink.counts else rng.integers(config.heads)
         found.append(
@@ -209,23 +217,21 @@ def run(
     stall: float = 0.0,
     shaken: bool = False,
     loops: bool = False,
-    weights_late: bool = False,
-    faults: Mapping[str, Fault] | None = None,
+    starved: bool = False,
+    fault: str = "",
 ) -> Ran:
     """Raises AssertionError at the first row, or the first thing told beside it, that is not golden."""
-    built = replay.build(EngineBench(config, side, faults), f"engine_{side}", PARTS[side]) if faults else None
-    built = built or model(config, side)
     gelu = tables()
     due = list(dense.results(config, [each.job for each in jobs], gelu))
     words = {"memory": memory_words(config, x), "tables": table_words(gelu), **words_of(config, side, jobs)}
     words["limits"] = limits or open_limits(config)
-    settings = {"jobs_due": len(jobs), "shaken": int(shaken), "loops": int(loops)}
-    work = ["limits", "jobs"]
-    steps = [replay.Step(["memory", "tables"], settings)]
-    steps += [replay.Step(work), replay.Step(["weights"])] if weights_late else [replay.Step([*work, "weights"])]
-    limit = 20_000 + 10 * (len(words["weights"]) + len(words["memory"])) + 40 * len(due)
+    settings = {"jobs_due": len(jobs), "shaken": int(shaken), "loops": int(loops), "starved": int(starved)}
+    settings["fault"] = 1 + list(FAULTS).index(fault) if fault else 0
+    steps = [replay.Step(["memory", "tables"], settings), replay.Step(["limits", "jobs", "weights"])]
+    limit = 5000 + (100 if starved else 8) * len(words["weights"]) + 2 * len(words["memory"]) + 40 * len(due)
+    limit += sum(word >> rising_layout(config)["gap"].offset for word in words["limits"])
     given = replay.Job(words, {"o": len(due), "ends": 1}, steps, idle=idle, stall=stall, limit=limit)
-    found = replay.run(built, given)
+    found = replay.run(model(config, side), given)
     check(config, jobs, due, found.sinks["o"].payloads)
     ends = fields_of(ends_layout(config), found.sinks["ends"].payloads[0])
     assert ends["error"] == 0

@@ -1,69 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proofs: an item of a plan leaves the memory once, as it came, in its order, and soon; the reader of records never has
-an item and something else at once. Lint."""
+"""Proof: the reader of records never has an item and something else at once. Lint."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Assert, Assume, Cat, Const, Module
+from amaranth.hdl import Assert, Assume, Const, Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
 
 from config.items import ItemsConfig
 from config.presets import systems
 from config.speculate import METHODS, Kind
 from hdl.emit import verilog
 from hdl.execute.items import ItemReader
-from hdl.system.plan_store import Backlog, PlanStore
+from hdl.system.plan_store import PlanStore
 from tests.formal import contract
 from tests.formal.prove import check
 from tests.planted import Planted
 
 WAIVERS = Path(__file__).resolve().parents[2] / "hdl/lint/waivers.vlt"
-DEPTH, BITS = 5, 2
-
-
-class BacklogClaim(contract.Claim):
-    """Words leave in the order in which they came, each once; what is offered stands; none waits more than two cycles
-    while they are taken; `total` counts them."""
-
-    def __init__(self, dut: wiring.Component):
-        super().__init__(dut, {"picked": In(1)})
-
-    def claim(self, m: Module, dut: wiring.Component) -> None:
-        enters, leaves = dut.write, contract.fires(dut.o)
-        m.d.comb += [Assume(~dut.clear), Assume(~dut.write | (dut.total != DEPTH)), Assert(contract.held(m, dut.o))]
-        contract.claim_order(
-            m, enters=enters, expected=dut.word, leaves=leaves, result=dut.o.payload, picked=self.picked
-        )
-        owed = contract.claim_balance(m, enters=enters, leaves=leaves)
-        contract.claim_progress(m, owed=owed, leaves=leaves, can_leave=dut.o.ready, bound=Backlog.latency)
-
-
-def backlog() -> Backlog:
-    return Backlog(DEPTH, BITS)
-
-
-@pytest.mark.formal
-def test_no_item_is_lost_or_doubled(tmp_path: Path) -> None:
-    assert check(BacklogClaim(backlog()), folder=tmp_path, depth=14, gates=True)
-
-
-@pytest.mark.formal
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"o__ready": lambda ready: Const(1)},
-        {"o__payload": lambda o: Cat(o[1], o[0])},
-        {"o__valid": lambda valid: Const(0)},
-        {"write": lambda write: Const(0)},
-        {"clear": lambda clear: Const(1)},
-    ],
-    ids=["lost while it waits", "exchanged", "never", "not stored", "cleared"],
-)
-def test_a_wrong_memory_is_refuted(fault, tmp_path: Path) -> None:
-    assert not check(BacklogClaim(Planted(backlog(), **fault)), folder=tmp_path, depth=10, gates=True)
 
 
 class SoleClaim(contract.Claim):
