@@ -224,7 +224,9 @@ def faulty() -> str:
 def with_fault(number: int) -> memory.Run:
     steps = [step for step in WHOLE.steps() if step.what != "p"]
     choice = memory.write(REGISTERS["fault"], number)
-    return memory.run(model(text=faulty()), Job(IMAGE, [choice, *steps, memory.rest(60)], pace=PACES["everything rests"]))
+    return memory.run(
+        model(text=faulty()), Job(IMAGE, [choice, *steps, memory.rest(60)], pace=PACES["everything rests"])
+    )
 
 
 @pytest.mark.parametrize(("number", "said"), [*enumerate((said for _, said in FAULTS.values()), 1)], ids=FAULTS)
