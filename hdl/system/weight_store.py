@@ -37,7 +37,7 @@ TURNS = 4
 
 
 def geared(m: Module, name: str, given, to_bits: int, platform):
-    """The stream in words of `to_bits`, and `end` of the `Split` or `Join` that makes them, or None if they are that."""
+    """The stream in words of `to_bits`, and `end` of the `Split` or `Join` that makes them, or None without one."""
     bits = len(Value.cast(given.payload))
     if bits == to_bits:
         return given, None
