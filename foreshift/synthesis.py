@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`foreshift synth`: area, clock, energy of the arrays; area, clock, cycles of the speculation units; area and clock of
-the units that compute a layer; their pages."""
+"""`foreshift synth`: area, clock, energy of the arrays; area, clock, cycles of the speculation units; area, clock of
+the units that compute a layer, energy of their lines; their pages."""
 
 import json
 import sys
