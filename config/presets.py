@@ -11,6 +11,7 @@ from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from config.settings import build
 from config.speculate import METHODS, SpeculationConfig
+from config.system import SystemConfig
 from config.units import GeluConfig, LayerNormConfig, ResidualConfig, SoftmaxConfig, UnitConfig
 
 _SHAPES = {
@@ -93,6 +94,23 @@ def attention(preset: str) -> AttentionConfig | None:
     if preset not in _ITEMS:
         return None
     return AttentionConfig(_ITEMS[preset], _PE_ARRAYS[preset], _QUERY_STORES[preset])
+
+
+def systems(preset: str) -> dict[str, SystemConfig]:
+    """Accelerators of a preset by method of speculation; none of `paper`, whose activations would not fit on chip.
+    Raises `Refusal` for a name not in `PRESETS`."""
+    whole = attention(preset)
+    if whole is None:
+        return {}
+    (values, *_), units = _LANES[preset][1:], speculation(preset)
+    if preset == "tiny":
+        rest = {"ffn": 64, "values": values, "weight_words": 128}
+    else:
+        # As many products a cycle as both arrays: with fewer, prediction takes longer than what it saves.
+        units = {method: replace(unit, rows=2 * unit.rows, load=2 * unit.load) for method, unit in units.items()}
+        rest = {"ffn": 1536, "values": values, "weight_words": 3072}
+    items = replace(whole.items, record=units["dense"].rows)
+    return {method: SystemConfig(unit, replace(whole, items=items), **rest) for method, unit in units.items()}
 
 
 def execution(preset: str) -> dict[str, UnitConfig]:

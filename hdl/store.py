@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A memory: words behind one write and one read port, as SRAM macros and block RAMs have them."""
 
-from amaranth.hdl import Module, ShapeLike
+from amaranth.hdl import Module, ShapeLike, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -33,7 +33,7 @@ class Store(wiring.Component):
     @property
     def name(self) -> str:
         """Of a module of all its equals, wherever they are."""
-        return f"store_{self._depth}x{len(self.word.as_value())}"
+        return f"store_{self._depth}x{len(Value.cast(self.word))}"
 
     def elaborate(self, platform):
         m = Module()

@@ -16,14 +16,14 @@ from cocotb.triggers import Timer
 from sim.dot_model import expected
 from sim.packing import unpack
 from sim.runner import JOB
-from sim.streams import Sink, Source
+from sim.streams import Sink, Source, Stepping
 
 HALF_PERIOD = Timer(1, "ns")
 QUIET_CYCLES = 40
 """Cycles after the last result in which nothing more may come: more than any array is deep."""
 
 
-async def edge(dut: Any, streams: Iterable[Source | Sink]) -> None:
+async def edge(dut: Any, streams: Iterable[Stepping]) -> None:
     """One cycle: drive, let everything settle, sample, clock."""
     for stream in streams:
         stream.drive()

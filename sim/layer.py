@@ -47,15 +47,19 @@ class Payloads:
 
 
 def payloads(config: SpeculationConfig, layer: Layer) -> Payloads:
-    """Raises `Refusal` for a layer that the unit is not built for."""
+    """Of a layer up to what the unit is built for; heads that are narrower have zero weights beyond them. Raises
+    `Refusal` for any other."""
     tokens, width = layer.x.shape
     heads, head_width, _ = layer.wq.shape
     require(
         1 <= tokens <= config.tokens
-        and (width, heads, head_width) == (config.width, config.heads, config.head_width)
+        and 1 <= width <= config.width
+        and 1 <= heads <= config.heads
+        and 1 <= head_width <= config.head_width
         and layer.wk.shape == layer.wq.shape == (heads, head_width, width),
-        f"The layer must have at most {config.tokens} tokens of {config.width}, and {config.heads} heads of "
-        f"{config.head_width}, not {tokens} of {width}, and {heads} of {head_width}; build a unit for it.",
+        f"The layer must have at most {config.tokens} tokens of at most {config.width}, and at most {config.heads} "
+        f"heads of at most {config.head_width}, not {tokens} of {width}, and {heads} of {head_width}; build a unit "
+        "for it.",
     )
     addresses, weights = _weights(config, layer)
     return Payloads([_settings(config, layer)], _x(config, layer), addresses, weights, _scales(config, layer))
@@ -63,7 +67,12 @@ def payloads(config: SpeculationConfig, layer: Layer) -> Payloads:
 
 def _settings(config: SpeculationConfig, layer: Layer) -> int:
     settings = layer.settings
-    fields: dict[str, Any] = {"tokens": len(layer.x), "causal": int(settings.causal)}
+    fields: dict[str, Any] = {
+        "tokens": len(layer.x),
+        "heads": len(layer.wq),
+        "slices": _slices(config, layer),
+        "causal": int(settings.causal),
+    }
     if isinstance(settings, SplsSettings):
         fields |= {
             "k": min(settings.k, config.tokens),
@@ -76,12 +85,17 @@ def _settings(config: SpeculationConfig, layer: Layer) -> int:
     return _bits(settings_layout(config), fields)
 
 
+def _slices(config: SpeculationConfig, layer: Layer) -> int:
+    """Beats that a row of the layer's X takes."""
+    return int(-(-layer.x.shape[1] // config.lanes))
+
+
 def _x(config: SpeculationConfig, layer: Layer) -> list[int]:
     """For each slice of the width, all tokens."""
-    lanes = config.lanes
-    x = np.pad(layer.x, ((0, 0), (0, config.width_slices * lanes - config.width)))
+    lanes, slices = config.lanes, _slices(config, layer)
+    x = np.pad(layer.x, ((0, 0), (0, slices * lanes - layer.x.shape[1])))
     beats = []
-    for slice_ in range(config.width_slices):
+    for slice_ in range(slices):
         values = pack(x[:, slice_ * lanes : (slice_ + 1) * lanes], 8)
         beats += [value | int(attends) << (8 * lanes) for value, attends in zip(values, layer.attend, strict=True)]
     return beats
@@ -90,13 +104,15 @@ def _x(config: SpeculationConfig, layer: Layer) -> list[int]:
 def _weights(config: SpeculationConfig, layer: Layer) -> tuple[list[int], list[int]]:
     rows, lanes, load = config.rows, config.lanes, config.load
     coding = config.array.system.w
-    padding = ((0, 0), (0, config.groups * rows - config.head_width), (0, config.width_slices * lanes - config.width))
+    heads, head_width, width = layer.wq.shape
+    slices = _slices(config, layer)
+    padding = ((0, 0), (0, config.groups * rows - head_width), (0, slices * lanes - width))
     codes = {
         operand: np.asarray(encode(np.pad(w, padding), coding))
         for operand, w in ((Operand.K, layer.wk), (Operand.Q, layer.wq))
     }
     addresses, weights = [], []
-    order = product(range(config.heads), Operand, range(config.groups), range(config.width_slices), range(rows // load))
+    order = product(range(heads), Operand, range(config.groups), range(slices), range(rows // load))
     for head, operand, group, slice_, part in order:
         first = group * rows + part * load
         tile = codes[operand][head, first : first + load, slice_ * lanes : (slice_ + 1) * lanes]
@@ -108,9 +124,10 @@ def _weights(config: SpeculationConfig, layer: Layer) -> tuple[list[int], list[i
 
 def _scales(config: SpeculationConfig, layer: Layer) -> list[int]:
     layout, scales = scale_layout(config), []
-    padding = ((0, 0), (0, config.groups * config.rows - config.head_width))
+    heads, head_width = layer.bq.shape
+    padding = ((0, 0), (0, config.groups * config.rows - head_width))
     biases = {Operand.K: np.pad(layer.bk, padding), Operand.Q: np.pad(layer.bq, padding)}
-    for head, operand, group in product(range(config.heads), Operand, range(config.groups)):
+    for head, operand, group in product(range(heads), Operand, range(config.groups)):
         scale = layer.settings.scale(head)
         multiplier = scale.q if operand is Operand.Q else scale.k
         fields = {

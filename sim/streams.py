@@ -15,6 +15,16 @@ class Chance(Protocol):
         """A number from 0 to 1."""
 
 
+class Stepping(Protocol):
+    """What takes part in a bench's cycles."""
+
+    def drive(self) -> None:
+        """Before the edge."""
+
+    def sample(self) -> None:
+        """When everything has settled."""
+
+
 class Source:
     """Offers `items`, integers as wide as the payload, in order; `seen` holds those that were taken.
 

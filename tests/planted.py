@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Components with a fault planted in them, by which the tests and the proofs are themselves tested."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
@@ -31,6 +31,35 @@ class Planted(wiring.Component):
             source, sink = (port, sound) if member.flow == wiring.In else (sound, port)
             m.d.comb += Value.cast(sink).eq(fault(Value.cast(source)))
         assert not unused, f"no such port: {', '.join(unused)}"
+        return m
+
+
+class Switched(wiring.Component):
+    """As `Planted`, with a choice of faults: that at place n of `faults`, each as of `Planted`, while the port `fault`
+    is n + 1, none while it is 0. So one model has all of them."""
+
+    def __init__(self, sound: wiring.Component, faults: Sequence[Mapping[str, Fault]]):
+        self._sound, self._faults = sound, faults
+        members = dict(sound.signature.members.items())
+        super().__init__(members | {"fault": wiring.In(range(len(faults) + 1))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.sound = self._sound
+        inner = self._sound.signature
+        unused = {name for fault in self._faults for name in fault}
+        for path, member, sound in inner.flatten(self._sound):
+            name, port = "__".join(map(str, path)), self
+            for step in path:
+                port = getattr(port, step)
+            source, sink = (port, sound) if member.flow == wiring.In else (sound, port)
+            unused.discard(name)
+            m.d.comb += Value.cast(sink).eq(source)
+            for number, fault in enumerate(self._faults):
+                if name in fault:
+                    with m.If(self.fault == number + 1):
+                        m.d.comb += Value.cast(sink).eq(fault[name](Value.cast(source)))
+        assert not unused, f"no such port: {', '.join(sorted(unused))}"
         return m
 
 

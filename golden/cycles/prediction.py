@@ -44,7 +44,8 @@ class Prediction:
 
 
 def predict(config: SpeculationConfig, tokens: int, statistics: Statistics, causal: bool = False) -> Prediction:
-    """Of one layer of `tokens` tokens. Raises `Refusal` for a length that the unit is not built for."""
+    """Of one layer of `tokens` tokens, and of as many heads and as much width as the unit is built for; a layer of less
+    takes what it takes a unit built for it. Raises `Refusal` for a length that the unit is not built for."""
     require(
         isinstance(tokens, int) and 1 <= tokens <= config.tokens,
         f"tokens must be an integer from 1 to {config.tokens}, what the unit is built for, not {tokens!r}; "

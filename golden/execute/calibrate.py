@@ -172,7 +172,7 @@ class _Conversion:
             q=_linear(w.wq, w.bq, first, np.repeat(q, head_width)),
             k=_linear(w.wk, w.bk, first, np.repeat(k, head_width)),
             v=_linear(w.wv, w.bv, first, np.repeat(v, head_width)),
-            o=_linear(w.wo, w.bo, np.repeat(context, len(w.bo)), sum1, STREAM_BITS),
+            o=_linear(w.wo, w.bo, np.repeat(context, w.wo.shape[1]), sum1, STREAM_BITS),
             up=_linear(w.w_up, w.b_up + hidden_zero * hidden_scale, second, hidden_scale),
             down=_without_zero(down, active_zero),
             exponent=_by_head(exponent),

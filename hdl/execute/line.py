@@ -22,6 +22,8 @@ from hdl.execute.pe_lane import BIAS, BIAS_SHIFT, BUNDLE, CONTROL, SCALAR_BITS, 
 from hdl.shared import share
 
 MAX_TAG_BITS = 64
+LATENCY = 4
+"""From an item's last beat to its sums: operands, sums, held, and their upper part."""
 
 
 def row_layout(lanes: int) -> data.ArrayLayout:
@@ -84,8 +86,8 @@ class PeLine(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from an item's last beat to its sums: operands, sums, held, and their upper part."""
-        return 4
+        """Cycles from an item's last beat to its sums."""
+        return LATENCY
 
     def elaborate(self, platform):
         m = Module()

@@ -75,7 +75,7 @@ class DenseSelection(wiring.Component):
             beat.reference.eq(row),
             beat.chunk.eq(chunk),
             last_row.eq(row == self._final),
-            last_head.eq(head == self._config.heads - 1),
+            last_head.eq(head == (self.settings.heads - 1)[: len(head)]),
             ends.eq(beat.last & last_row & last_head),
         ]
         m.d.sync += chunk.eq(Mux(beat.last, 0, chunk + 1))

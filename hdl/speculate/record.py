@@ -180,7 +180,7 @@ class Leaders(wiring.Component):
         m.d.comb += [
             other.eq(place.any()),
             copied.eq(other & ~lacking & most.any() & ~Array(copies)[named]),
-            self.agreed.eq(other & (most == self._config.heads)),
+            self.agreed.eq(other & (most == self.settings.heads)),
         ]
         with m.If(copied):
             m.d.comb += place_of(self.reference, self._window).eq(named)
@@ -200,8 +200,8 @@ class Recorder(wiring.Component):
     -------
     settings: In, `settings_layout`: held still from a layer's first row until its last record is offered; no row of the
     next layer may be offered before that.
-    rows: In, stream of `row_layout`: settings.tokens rows of each head, heads in turn. What it holds of a similar row's
-    chunk and keys does not matter.
+    rows: In, stream of `row_layout`: settings.tokens rows of each of settings.heads heads in turn. What it holds of a
+    similar row's chunk and keys does not matter.
     o: Out, stream of `record_layout`, registered; `o.valid` does not depend on `o.ready`.
 
     A row's record is offered 2 cycles after it was taken. One beat a cycle, but for the last head, where no rows are
@@ -257,7 +257,7 @@ class Recorder(wiring.Component):
         done = taken & self.rows.payload.last
         m.d.comb += [
             final.eq(row == (self.settings.tokens - 1)[: len(row)]),
-            last_head.eq(head == self._config.heads - 1),
+            last_head.eq(head == (self.settings.heads - 1)[: len(head)]),
             leaders.look_up.eq(done & last_head & (final | ends_window(row, window))),
         ]
         with m.If(done & final):
@@ -317,7 +317,8 @@ class Recorder(wiring.Component):
         ]
 
     def _send(self, m: Module, advance: Value, valid: Value, beat: data.View, fresh: Value, leaders: Leaders) -> None:
-        """The output register takes the beat or a leader; they never come together."""
+        """The output register takes the beat or a leader; they never come together. Behind a row of the last head, the
+        beat register still holds it."""
         record = Signal(record_layout(self._config), reset_less=True)
         m.d.comb += self.o.payload.eq(record)
         with m.If(advance):
@@ -330,7 +331,7 @@ class Recorder(wiring.Component):
                 m.d.sync += [
                     Value.cast(record).eq(0),
                     record.kind.eq(Kind.LEADER),
-                    record.head.eq(self._config.heads - 1),
+                    record.head.eq(beat.head),
                     record.row.eq(leaders.row),
                     record.reference.eq(leaders.reference),
                     record.agreed.eq(leaders.agreed),

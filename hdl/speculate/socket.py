@@ -29,9 +29,15 @@ def token_shape(config: SpeculationConfig):
 
 
 def settings_layout(config: SpeculationConfig) -> data.StructLayout:
-    """A layer's settings. `tokens`: length of the sequence, 1 or more; `causal`: keys up to the row itself only. SPLS:
-    `k`, `k_similarity`, `s` and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`."""
-    fields: dict = {"tokens": range(config.tokens + 1), "causal": 1}
+    """A layer's settings. `tokens`: length of the sequence; `heads`: how many; `slices`: beats that a row of X takes;
+    each from 1 to what the unit is built for. `causal`: keys up to the row itself only. SPLS: `k`, `k_similarity`, `s`
+    and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`."""
+    fields: dict = {
+        "tokens": range(config.tokens + 1),
+        "heads": range(config.heads + 1),
+        "slices": range(config.width_slices + 1),
+        "causal": 1,
+    }
     if config.method == "spls":
         fields |= {
             "k": range(config.tokens + 1),
@@ -46,7 +52,7 @@ def settings_layout(config: SpeculationConfig) -> data.StructLayout:
 
 def x_layout(config: SpeculationConfig) -> data.StructLayout:
     """A beat of X: `value`, one int8 per lane, zeros beyond the width; `attend`: the token may be attended to, the same
-    in all of its beats. X comes once a layer: for each slice of the width in turn, all tokens."""
+    in all of its beats. X comes once a layer: for each of the layer's slices in turn, all tokens."""
     return data.StructLayout({"value": data.ArrayLayout(signed(8), config.lanes), "attend": 1})
 
 
@@ -129,14 +135,14 @@ def row_layout(config: SpeculationConfig) -> data.StructLayout:
 
 def record_layout(config: SpeculationConfig) -> data.StructLayout:
     """A record of the plan, in the order in which an execution unit can use them: heads in turn; in a head, rows in
-    turn; in the last head, behind the rows of each window, one LEADER record per row of the window.
+    turn; in the layer's last head, behind the rows of each window, one LEADER record per row of the window.
 
     `kind`: KEYS, a chunk of a critical row's keys; COPY, a similar row; LEADER, whose FFN result a token takes.
-    `head`, `row`: which; head is the last one in LEADER records. `reference`: COPY, the critical row; LEADER, the token
-    whose result is taken; else the row itself. `chunk`, `keys`: KEYS, which `rows` keys, and those that are kept; else
-    zero. `fresh`: KEYS, those of `keys` that no earlier row of the head kept, whose K and V are needed from now on;
-    else zero. `agreed`: LEADER, all heads name the same other row; else zero. `end`: KEYS, last chunk of its row; else
-    one. `last`: last record of the layer.
+    `head`, `row`: which; head is the layer's last in LEADER records. `reference`: COPY, the critical row; LEADER, the
+    token whose result is taken; else the row itself. `chunk`, `keys`: KEYS, which `rows` keys, and those that are kept;
+    else zero. `fresh`: KEYS, those of `keys` that no earlier row of the head kept, whose K and V are needed from now
+    on; else zero. `agreed`: LEADER, all of the layer's heads name the same other row; else zero. `end`: KEYS, last
+    chunk of its row; else one. `last`: last record of the layer.
     """
     return data.StructLayout(
         {
@@ -159,9 +165,10 @@ def socket(config: SpeculationConfig) -> Signature:
 
     settings: In, one transfer starts a layer, taken when the one before is finished.
     x: In, `x_layout`, once a layer.
-    address: Out, `address_layout`; w: In, `weights_layout`, answers in the order of the addresses. K before Q, groups,
-    slices and parts rising.
-    scale: In, `scale_layout`.
+    address: Out, `address_layout`; w: In, `weights_layout`, answers in the order of the addresses: of the layer's heads
+    and slices alone; K before Q, groups, slices and parts rising. A head narrower than `head_width` has zero codes and
+    biases beyond itself.
+    scale: In, `scale_layout`, of the layer's heads.
     o: Out, `record_layout`.
     """
     return Signature(

@@ -90,7 +90,7 @@ class SpeculationUnit(wiring.Component):
         wiring.connect(m, selection.rows, recorder.rows)
         attend = Signal(config.tokens)
         token, slice_, taking = Signal(token_shape(config)), Signal(range(config.width_slices)), Signal()
-        last_token, last_slice = token == settings.tokens - 1, slice_ == config.width_slices - 1
+        last_token, last_slice = token == settings.tokens - 1, slice_ == (settings.slices - 1)[: len(slice_)]
         m.d.comb += [
             selection.settings.eq(settings),
             selection.attend.eq(attend),

@@ -69,6 +69,7 @@ class Tiles(wiring.Component):
         tile = Signal(tile_layout(config))
         pair, slot = Signal(range((config.blocks + 1) // 2)), Signal()
         last_block, last_round = Signal(range(config.blocks)), Signal(range(config.rounds))
+        last_head, last_slice = Signal(range(config.heads)), Signal(range(config.width_slices))
         m.d.comb += [
             self.o.valid.eq(self.busy),
             self.o.payload.eq(tile),
@@ -79,13 +80,15 @@ class Tiles(wiring.Component):
         m.d.sync += [
             last_block.eq((self.settings.tokens - 1)[config.row_bits :]),
             last_round.eq(self._last_round()),
+            last_head.eq(self.settings.heads - 1),
+            last_slice.eq(self.settings.slices - 1),
         ]
         lapa = config.method == "lapa"
         if lapa:
             m.d.comb += self.o.payload.block.eq((pair << 1) + slot)
         predicted = _Nest(
             [
-                (tile.slice, config.width_slices - 1),
+                (tile.slice, last_slice),
                 (tile.group, config.groups - 1),
                 (tile.operand.as_value(), Operand.Q.value),
             ]
@@ -100,7 +103,7 @@ class Tiles(wiring.Component):
                 else [(tile.block, last_block)]
             )
         )
-        end = tile.score & scored.over & (tile.head == config.heads - 1)
+        end = tile.score & scored.over & (tile.head == last_head)
         m.d.comb += [
             self.o.payload.emit.eq(Mux(tile.score, scored.innermost, predicted.innermost)),
             self.o.payload.end.eq(end),

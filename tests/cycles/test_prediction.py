@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cycles of the speculation units, by the model and in simulation."""
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -48,7 +51,9 @@ def chosen(method, tokens, number):
 
 
 def model_of(config, layer, plan):
-    return predict(config, len(layer.x), statistics(config, layer, plan), layer.settings.causal)
+    """A layer that does not fill the unit takes what it takes a unit built for it."""
+    fits = replace(config, heads=len(layer.wq), width=layer.x.shape[1])
+    return predict(fits, len(layer.x), statistics(config, layer, plan), layer.settings.causal)
 
 
 def unit(method, shape):
@@ -56,13 +61,15 @@ def unit(method, shape):
 
 
 def sequence(config, lengths):
+    """Layers of the unit's own shape, then, as long as can be, of fewer heads and less width."""
     given = []
-    for number, tokens in enumerate(lengths):
-        for causal in (False, True):
-            settings = chosen(config.method, tokens, number + causal)
-            if "eta" in settings:
-                settings["eta"] = settings["eta"][: len(config.slices)]
-            given.append(layers.layer(config, 7 * tokens, tokens, causal=causal, **settings))
+    fewer = replace(config, heads=config.heads - 1, width=config.width // 2)
+    shapes = [*product([config], enumerate(lengths)), *product([fewer], enumerate(lengths[:1]))]
+    for (shape, (number, tokens)), causal in product(shapes, (False, True)):
+        settings = chosen(config.method, tokens, number + causal)
+        if "eta" in settings:
+            settings["eta"] = settings["eta"][: len(config.slices)]
+        given.append(layers.layer(shape, 7 * tokens, tokens, causal=causal, **settings))
     return given
 
 
@@ -75,7 +82,7 @@ def test_is_as_simulated(method, shape):
     results = speculation.run(config, [(layer, FULL_SPEED) for layer in given])
     for layer, result in zip(given, results, strict=True):
         found = model_of(config, layer, result.plan)
-        case = f"{len(layer.x)} tokens, causal {layer.settings.causal}, {layer.settings}"
+        case = f"{len(layer.x)} tokens, {layer.wq.shape}, causal {layer.settings.causal}, {layer.settings}"
         assert abs(found.layer - result.cycles) <= TOLERANCE * result.cycles, (case, found.layer, result.cycles)
         # Beats are counted exactly, up to the rounding of shares.
         assert abs(found.busy - result.busy) <= 2, (case, found.busy, result.busy)

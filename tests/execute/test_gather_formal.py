@@ -332,8 +332,9 @@ def test_a_unit_that_keeps_no_bank_is_refuted(monkeypatch, tmp_path: Path) -> No
 
 @pytest.mark.formal
 def test_offers_are_proved_to_stand(tmp_path: Path) -> None:
-    claims = [contract.OfferClaim(ItemReader(TINY), "o", "others")]
-    assert check(*claims, folder=tmp_path, depth=8, gates=True)
+    """But for `clear`."""
+    dut = Planted(ItemReader(TINY), clear=lambda clear: Const(0))
+    assert check(contract.OfferClaim(dut, "o", "others"), folder=tmp_path, depth=8, gates=True)
 
 
 UNITS = {

@@ -49,13 +49,14 @@ def read(
         nonlocal taken, broken
         for tokens, layer in layers:
             # The settings of a layer stand until all of the one before is out.
-            for _ in range(20 if stall else 3):
+            for _ in range(20 if stall else 4):
                 context.set(dut.o.ready, 1)
                 context.set(dut.others.ready, 1)
                 o.sample(context)
                 others.sample(context)
                 await context.tick()
             context.set(dut.tokens, tokens)
+            context.set(dut.heads, 1 + max(record.head for record in layer))
             queue, offered = deque(pack(record_layout(config), **vars(r)) for r in layer), False
             while queue:
                 assert taken < 10_000, "it stands still"
@@ -74,7 +75,7 @@ def read(
             context.set(dut.i.valid, 0)
         context.set(dut.o.ready, 1)
         context.set(dut.others.ready, 1)
-        for _ in range(4):
+        for _ in range(5):
             o.sample(context)
             others.sample(context)
             await context.tick()
@@ -246,6 +247,66 @@ def test_keys_behind_the_end_are_refused() -> None:
     assert read(ItemReader(CONFIG), CONFIG, [(6, layer)])[2] == Broken.BEYOND.value
 
 
+# Fewer heads; begun anew
+
+
+def of_one_head(seed: int, tokens: int):
+    rng = np.random.default_rng(seed)
+    plan = random_plan(rng, 1, tokens, WINDOW, density=0.5)
+    plan.mask[plan.critical & ~plan.mask.any(axis=-1), 0] = True
+    return plan
+
+
+def test_a_layer_may_have_fewer_heads() -> None:
+    plans = [(of_one_head(1, 16), False), (random_one(2), False), (of_one_head(3, 5), False)]
+    check(ItemReader(CONFIG), plans, idle=0.3, stall=0.3)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_clear_is_like_a_reset(breaks: bool) -> None:
+    """Behind a part of a plan, or a broken one."""
+    dut, plan = ItemReader(CONFIG), random_one(5)
+    part = sent(CONFIG, random_one(4))[:13]
+    if breaks:
+        part[8] = replace(part[8], row=15)
+    sinks = [simulate.Sink(stream) for stream in (dut.o, dut.others)]
+    payload = Value.cast(dut.i.payload)
+
+    async def bench(context):
+        context.set(dut.tokens, 16)
+        context.set(dut.heads, CONFIG.heads)
+        context.set(dut.i.valid, 1)
+        for record in part:
+            context.set(payload, pack(record_layout(CONFIG), **vars(record)))
+            for stream in (dut.o, dut.others):
+                context.set(stream.ready, record is not part[-1])
+            await context.tick()
+        await context.tick()
+        assert context.get(dut.error) == breaks
+        context.set(dut.clear, 1)
+        context.set(payload, pack(record_layout(CONFIG), **vars(part[0])))
+        await context.tick()
+        context.set(dut.clear, 0)
+        assert not context.get(dut.error | dut.o.valid | dut.others.valid)
+        assert context.get(Value.cast(dut.broken)) == Broken.NONE.value
+        for stream in (dut.o, dut.others):
+            context.set(stream.ready, 1)
+        for record in sent(CONFIG, plan):
+            context.set(payload, pack(record_layout(CONFIG), **vars(record)))
+            for sink in sinks:
+                sink.sample(context)
+            await context.tick()
+        context.set(dut.i.valid, 0)
+        for _ in range(3):
+            for sink in sinks:
+                sink.sample(context)
+            await context.tick()
+        assert not context.get(dut.error)
+
+    simulate.run(dut, bench)
+    assert (sinks[0].seen, sinks[1].seen) == expected(CONFIG, [(plan, False)])
+
+
 # Planted faults
 
 
@@ -257,8 +318,9 @@ def test_keys_behind_the_end_are_refused() -> None:
         {"i__ready": lambda ready: Const(1)},
         {"o__payload": lambda o: o ^ 1},
         {"others__ready": lambda ready: Const(1)},
+        {"heads": lambda heads: heads - 1},
     ],
-    ids=["a key", "item lost", "record lost", "head", "other lost"],
+    ids=["a key", "item lost", "record lost", "head", "other lost", "heads"],
 )
 def test_a_fault_is_caught(fault) -> None:
     with pytest.raises(AssertionError):

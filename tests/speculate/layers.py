@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random layers for speculation units."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from config.requantise import Multiplier
@@ -35,6 +37,12 @@ def scales(config, given):
 def _beyond(fit):
     """A tenth more."""
     return Multiplier(min(fit.mul + fit.mul // 10, 65535), fit.shift)
+
+
+def smaller(config, rng):
+    """A unit of the same kind, for layers of any width, number of heads and width of those up to `config`'s."""
+    sizes = {name: int(rng.integers(1, getattr(config, name) + 1)) for name in ("width", "heads", "head_width")}
+    return replace(config, **sizes)
 
 
 def layer(config, seed, tokens, causal=False, attend=None, **chosen):

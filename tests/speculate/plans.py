@@ -89,13 +89,14 @@ class Layer:
 
 
 def layer(config: SpeculationConfig, rng: np.random.Generator, tokens: int, **options: Any) -> Layer:
-    """A random layer; `options` as in `random_plan`."""
-    least_votes = options.setdefault("least_votes", int(rng.integers(1, config.heads + 2)))
-    plan = random_plan(rng, config.heads, tokens, config.similarity_window, **options)
+    """A random layer, of all of the unit's heads unless `heads` says otherwise; other `options` as in `random_plan`."""
+    heads = options.pop("heads", config.heads)
+    least_votes = options.setdefault("least_votes", int(rng.integers(1, heads + 2)))
+    plan = random_plan(rng, heads, tokens, config.similarity_window, **options)
     causal = options.get("causal", False)
     sent = records_of(config, plan, causal)
     votes = {"f": least_votes} if config.method == "spls" else {}
-    shown = {"tokens": tokens, "causal": int(causal)} | votes
+    shown = {"tokens": tokens, "heads": heads, "causal": int(causal)} | votes
     return Layer(shown, row_beats(config, sent, rng), record_patterns(config, sent))
 
 

@@ -14,6 +14,7 @@ from config.speculate import Settings, SpeculationConfig
 from golden.speculate import dense
 from hdl.speculate.dense import DenseSelection
 from hdl.speculate.record import Recorder
+from hdl.speculate.socket import settings_layout
 from tests.arith import simulate
 from tests.formal import contract
 from tests.formal.prove import check
@@ -49,12 +50,13 @@ class DenseUnit(wiring.Component):
 
 
 def layer(config: SpeculationConfig, rng: np.random.Generator, tokens: int, causal: bool) -> tuple[int, Layer]:
-    """Which tokens may be attended to, with noise beyond the sequence, and the golden layer."""
+    """Which tokens may be attended to, with noise beyond the sequence, and the golden layer, of any number of heads."""
+    heads = int(rng.integers(1, config.heads + 1))
     attend = rng.random(config.tokens) < rng.choice([0.0, 0.5, 0.9, 1.0])
-    x, w = np.zeros((tokens, 1), dtype=np.int8), np.zeros((config.heads, 1, 1), dtype=np.int8)
+    x, w = np.zeros((tokens, 1), dtype=np.int8), np.zeros((heads, 1, 1), dtype=np.int8)
     plan = dense.predict(x, w, w, Settings(causal=causal), attend=attend[:tokens])
     sent = records_of(config, plan, causal)
-    settings = {"tokens": tokens, "causal": int(causal)}
+    settings = {"tokens": tokens, "heads": heads, "causal": int(causal)}
     bitmap = sum(1 << int(token) for token in np.flatnonzero(attend))
     return bitmap, Layer(settings, row_beats(config, sent, rng), record_patterns(config, sent))
 
@@ -115,10 +117,17 @@ def test_records_are_golden(flow: str) -> None:
     assert seen == [pattern for _, one in layers for pattern in one.expected]
 
 
+def built_heads(settings: Value) -> Value:
+    """Of `config_of`: the field's bit of one head is never set, that of two always."""
+    field = settings_layout(config_of())["heads"]
+    return settings & ~(1 << field.offset) | 2 << field.offset
+
+
 @pytest.mark.parametrize(
     "faults",
     [
         pytest.param({"settings": lambda settings: settings[:-1]}, id="never causal"),
+        pytest.param({"settings": built_heads}, id="heads as built"),
         pytest.param({"settings": lambda settings: settings | 1}, id="one token more"),
         pytest.param({"attend": lambda attend: ~Const(0, len(attend))}, id="all may be attended to"),
         pytest.param({"rows__ready": lambda ready: Const(1)}, id="beat lost"),

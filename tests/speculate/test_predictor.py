@@ -2,6 +2,7 @@
 """The predictor: columns of scores against the golden model, in Amaranth's simulator."""
 
 from collections import deque
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -100,7 +101,7 @@ def expected(config, layer):
     """Q̂, K̂ and allowed pairs of each head."""
     given = {"bq": layer.bq, "bk": layer.bk, "attend": layer.attend}
     found = operands.predicted(layer.x, layer.wq, layer.wk, layer.settings, config.array.system, **given)
-    for head in range(config.heads):
+    for head in range(len(layer.wq)):
         yield found.q[head], found.k[head], found.pairs[0]
 
 
@@ -128,7 +129,8 @@ def test_spls_columns(shape, idle):
     given = [
         layers.layer(config, 1, config.tokens),
         layers.layer(config, 2, 5, causal=True, attend=attend),
-        layers.layer(config, 3, 1),
+        layers.layer(replace(config, heads=1, width=config.lanes), 3, 1),
+        layers.layer(replace(config, heads=2, head_width=3, width=config.lanes - 1), 7, 5),
     ]
     columns = deque(simulate(config, given, idle).columns)
     for layer in given:
@@ -159,8 +161,8 @@ def test_lapa_columns(shape, idle):
     config = SpeculationConfig("lapa", slices=(4, 2, 2), **SHAPES[shape])
     given = [
         layers.layer(config, 4, config.tokens, eta=(128, 128, 128)),
-        layers.layer(config, 5, 5, causal=True, eta=(10, 256, 256)),
-        layers.layer(config, 6, 3, eta=(10, 128, 256)),
+        layers.layer(replace(config, heads=1, width=config.lanes), 5, 5, causal=True, eta=(10, 256, 256)),
+        layers.layer(replace(config, heads=2, head_width=3), 6, 3, eta=(10, 128, 256)),
     ]
 
     def lists(block, number):
@@ -169,7 +171,7 @@ def test_lapa_columns(shape, idle):
     visits = [
         [
             key | (key == keys[-1]) << (config.tokens - 1).bit_length()
-            for _ in range(config.heads)
+            for _ in layer.wq
             for _, number, keys, _ in lapa_order(config, layer, lists)
             if number
             for _ in range(config.head_slices)

@@ -73,7 +73,8 @@ def any_layer(config, seed, number):
     attend = rng.random(tokens) < rng.choice([0.6, 2])
     causal = bool(rng.integers(2))
     chosen = any_settings(config, rng)
-    return layers.layer(config, [seed, number], tokens, causal=causal, attend=attend, **chosen)
+    shape = layers.smaller(config, rng) if number % 2 else config
+    return layers.layer(shape, [seed, number], tokens, causal=causal, attend=attend, **chosen)
 
 
 # In a sequence of one block, the order of tiles does not depend on its length.

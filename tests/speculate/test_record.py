@@ -8,7 +8,7 @@ import pytest
 from amaranth.hdl import Assert, Assume, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 
-from config.speculate import SpeculationConfig
+from config.speculate import Kind, SpeculationConfig
 from hdl.speculate import record
 from hdl.speculate.record import Leaders, Recorder
 from hdl.speculate.socket import settings_layout
@@ -38,11 +38,15 @@ def expected(layers: list[Layer]) -> list[int]:
 )
 @pytest.mark.parametrize(("rows", "window"), [(2, 1), (4, 1), (2, 2), (4, 2), (4, 4), (8, 8), (16, 16)])
 def test_is_golden(rows: int, window: int, flow: str) -> None:
-    """Layers of every length behind each other, each with its own settings."""
+    """Layers of every length behind each other, each with its own settings and number of heads."""
     rng = np.random.default_rng(rows + window)
     config = config_of(window, rows=rows, tokens=2 * max(rows, 8))
+    heads = [3, 1, 2, 3, 2, 1, 1, 2, 3]
     lengths = [config.tokens, 1, 2, 3, window + 1, 1, rows, config.tokens - 1, int(rng.integers(1, config.tokens))]
-    layers = [layer(config, rng, min(n, config.tokens), causal=bool(rng.integers(2))) for n in lengths]
+    layers = [
+        layer(config, rng, min(n, config.tokens), causal=bool(rng.integers(2)), heads=count)
+        for n, count in zip(lengths, heads, strict=True)
+    ]
     idle, stall = FLOWS[flow]
     assert recorded(Recorder(config), layers, idle=idle, stall=stall)[0] == expected(layers)
 
@@ -62,7 +66,11 @@ def test_methods_without_similar_rows(method: str, tokens: int) -> None:
     """One chunk, and a number of chunks that is no power of two."""
     rng = np.random.default_rng(tokens)
     config = config_of(method=method, tokens=tokens)
-    layers = [layer(config, rng, n, causal=causal) for n in (tokens, tokens - 1, 1) for causal in (False, True)]
+    layers = [
+        layer(config, rng, n, causal=causal, heads=heads)
+        for heads, n in enumerate((1, tokens - 1, tokens), 1)
+        for causal in (False, True)
+    ]
     assert recorded(Recorder(config), layers, stall=0.2)[0] == expected(layers)
 
 
@@ -92,8 +100,8 @@ def test_one_beat_a_cycle(window: int, levels: int) -> None:
 
 
 class FlowClaim(contract.Claim):
-    """Layers of rows of a single beat, which come in order: each gives one record, and in the last head one more
-    for its token. The layer's last record, and no other, is marked. Rows on offer never wait for more than `bound`
+    """Layers of rows of a single beat, which come in order: each gives one record, and in the layer's last head one
+    more for its token. The layer's last record, and no other, is marked. Rows on offer never wait for more than `bound`
     cycles while nothing leaves."""
 
     def __init__(self, dut: Recorder, bound: int):
@@ -101,11 +109,11 @@ class FlowClaim(contract.Claim):
         super().__init__(dut)
 
     def claim(self, m: Module, dut: wiring.Component) -> None:
-        rows, tokens, heads = dut.rows.payload, dut.settings.tokens, TINY_HEADS
-        row, head = Signal.like(rows.row), Signal(range(heads))
+        rows, tokens, heads = dut.rows.payload, dut.settings.tokens, dut.settings.heads
+        row, head = Signal.like(rows.row), Signal(range(TINY_HEADS))
         begun, before = Signal(), Signal.like(Value.cast(dut.settings))
         enters, leaves = contract.fires(dut.rows), contract.fires(dut.o)
-        ends_head, last_head, between = row + 1 == tokens, head == heads - 1, (row == 0) & (head == 0)
+        ends_head, last_head, between = row + 1 == tokens, head + 1 == heads, (row == 0) & (head == 0)
         m.d.sync += [before.eq(dut.settings), begun.eq(1)]
         with m.If(enters):
             m.d.sync += row.eq(Mux(ends_head, 0, row + 1))
@@ -115,7 +123,8 @@ class FlowClaim(contract.Claim):
         waits = dut.rows.valid & dut.o.ready & ~enters & ~leaves
         m.d.sync += [owed.eq(owed + enters + (enters & last_head) - leaves), stuck.eq(Mux(waits, stuck + 1, 0))]
         m.d.comb += [
-            Assume((tokens >= 1) & (tokens <= TINY_TOKENS) & (~begun | (before == Value.cast(dut.settings)))),
+            Assume((tokens >= 1) & (tokens <= TINY_TOKENS) & (heads >= 1) & (heads <= TINY_HEADS)),
+            Assume(~begun | (before == Value.cast(dut.settings))),
             Assume((rows.row == row) & (rows.reference <= row) & rows.last & ~(dut.rows.valid & between & (owed != 0))),
             Assert(~leaves | (owed != 0)),
             Assert(~leaves | (dut.o.payload.last == (between & (owed == 1)))),
@@ -178,6 +187,29 @@ class Overtaken(Leaders):
         return m
 
 
+class AgreedAsBuilt(Leaders):
+    """Has as many heads agree as the unit is built for."""
+
+    def _decide(self, m, token, most, named):
+        super()._decide(m, token, most, named)
+        m.d.comb += self.agreed.eq(most == self._config.heads)
+
+
+class LedAsBuilt(Recorder):
+    """Names the last head that the unit is built for in each leader's record."""
+
+    def _send(self, m, advance, valid, beat, fresh, leaders):
+        super()._send(m, advance, valid, beat, fresh, leaders)
+        with m.If(self.o.payload.kind == Kind.LEADER):
+            m.d.comb += self.o.payload.head.eq(self._config.heads - 1)
+
+
+def built_heads(settings: Value) -> Value:
+    """As many heads as the unit is built for."""
+    field = settings_layout(FAULTY)["heads"]
+    return settings & ~(((1 << field.width) - 1) << field.offset) | FAULTY.heads << field.offset
+
+
 def without(name: str) -> Fault:
     """A setting is always zero."""
     field = settings_layout(FAULTY)[name]
@@ -188,6 +220,7 @@ FAULTY = config_of(4, heads=5)
 WRONG = {
     "no threshold": {"settings": without("f")},
     "never causal": {"settings": without("causal")},
+    "heads as built": {"settings": built_heads},
     "row lost": {"rows__ready": lambda ready: Const(1)},
     "record invented": {"o__valid": lambda valid: Const(1)},
     "record not held": {"o__ready": lambda ready: Const(1)},
@@ -197,8 +230,8 @@ WRONG = {
 
 def mixed(config: SpeculationConfig) -> list[Layer]:
     rng = np.random.default_rng(9)
-    lengths = ((16, 1), (15, 2), (3, 1), (16, 1), (14, 3), (16, 1))
-    return [layer(config, rng, n, least_votes=f, similar=0.6, causal=True) for n, f in lengths]
+    shapes = ((16, 1, 5), (15, 2, 5), (3, 1, 4), (16, 1, 2), (14, 3, 5), (16, 1, 5))
+    return [layer(config, rng, n, least_votes=f, similar=0.6, causal=True, heads=heads) for n, f, heads in shapes]
 
 
 def is_golden(dut: wiring.Component) -> bool:
@@ -213,10 +246,14 @@ def test_sound_recorder_passes() -> None:
     assert is_golden(Planted(Recorder(FAULTY)))
 
 
-@pytest.mark.parametrize("leaders", [UpperWinsTies, FollowsCopies, Overtaken])
+@pytest.mark.parametrize("leaders", [UpperWinsTies, FollowsCopies, Overtaken, AgreedAsBuilt])
 def test_wrong_leaders_are_caught(leaders: type[Leaders], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "Leaders", leaders)
     assert not is_golden(Recorder(FAULTY))
+
+
+def test_leaders_of_another_head_are_caught() -> None:
+    assert not is_golden(LedAsBuilt(FAULTY))
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -8,8 +8,12 @@ import pytest
 
 from config import presets
 from config.errors import Refusal
-from config.speculate import METHODS, SpeculationConfig
+from config.speculate import METHODS, SYSTEM_OF, SpeculationConfig
+from hdl.emit import verilog
+from hdl.speculate.socket import settings_layout
+from hdl.speculate.speculation import SpeculationUnit
 from sim import dot, minilm, runner, speculation
+from tests.planted import Planted
 from tests.speculate import layers
 
 CHOSEN = {
@@ -52,6 +56,81 @@ def test_equals_golden(method):
     results = speculation.run(config, given)
     assert len(results) == len(given)
     assert results[-1].plan.counts.scores == 0
+
+
+def of_any_shape(config, count):
+    """Layers of fewer heads, narrower heads and narrower tokens than the unit's, now and then of its own, each under
+    its own flow control."""
+    rng = np.random.default_rng(count)
+    flows = [*dot.FLOWS.values(), dot.Flow(stall=0.8)]
+    given = []
+    for seed in range(count):
+        shape = config if seed % 4 == 3 else layers.smaller(config, rng)
+        chosen = CHOSEN[config.method][seed % len(CHOSEN[config.method])]
+        tokens, causal = int(rng.integers(1, config.tokens + 1)), bool(rng.integers(2))
+        attend = rng.random(tokens) < (0.8 if seed % 2 else 1.1)
+        layer = layers.layer(shape, 100 + seed, tokens, causal=causal, attend=attend, **chosen)
+        given.append((layer, flows[seed % len(flows)]))
+    return given
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_layers_of_any_shape(method):
+    """One unit, without a reset in between; a unit for each of them would find the same."""
+    config = presets.speculation("tiny")[method]
+    given = of_any_shape(config, 24)
+    shapes = {layer.wq.shape for layer, _ in given}
+    assert {(heads, -(-width // config.lanes)) for heads, _, width in shapes} == {
+        (heads, slices) for heads in (1, 2) for slices in (1, 2, 3, 4)
+    }
+    assert len(speculation.run(config, given)) == len(given)
+
+
+@pytest.mark.parametrize("method", ["dense", *(pytest.param(name, marks=pytest.mark.long) for name in SYSTEM_OF)])
+def test_takes_the_cycles_of_a_unit_built_for_it(method):
+    """The array waits for nothing that a smaller layer does not have."""
+    config = presets.speculation("tiny")[method]
+    fits = replace(config, heads=1, width=7)
+    given = [
+        (layers.layer(fits, tokens, tokens, causal=causal, **CHOSEN[method][0]), dot.FULL_SPEED)
+        for tokens in (16, 9)
+        for causal in (False, True)
+    ]
+    found, due = ([(each.cycles, each.busy) for each in speculation.run(unit, given)] for unit in (config, fits))
+    assert found == due
+
+
+def built(name):
+    """In place of the layer's own, the number of heads or slices that the unit is built for."""
+
+    def fault(config):
+        field = settings_layout(config)[name]
+        most = {"heads": config.heads, "slices": config.width_slices}[name] << field.offset
+        return lambda settings: settings & ~((1 << field.width) - 1 << field.offset) | most
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        (method, name) if method == "dense" else pytest.param(method, name, marks=pytest.mark.long)
+        for method in METHODS
+        for name in ("heads", "slices")
+    ],
+)
+def test_a_unit_that_knows_its_own_shape_alone_is_caught(method, name, monkeypatch):
+    config = presets.speculation("tiny")[method]
+    wrong = Planted(SpeculationUnit(config), settings__payload=built(name)(config))
+    folder = runner.build(verilog(wrong, config.name), config.name)
+    monkeypatch.setattr(speculation, "build", lambda _: folder)
+    own = layers.layer(config, 1, 6, **CHOSEN[method][0])
+    speculation.run(config, own)
+    other = layers.layer(
+        replace(config, **{"heads": {"heads": 1}, "slices": {"width": 12}}[name]), 2, 6, **CHOSEN[method][0]
+    )
+    with pytest.raises(runner.SimulationError):
+        speculation.run(config, [(own, dot.FULL_SPEED), (other, dot.FULL_SPEED)])
 
 
 SHAPES = {
@@ -125,5 +204,10 @@ def test_the_bench_finds_a_wrong_plan(monkeypatch):
 def test_a_layer_that_does_not_fit():
     config = presets.speculation("tiny")["dense"]
     layer = layers.layer(replace(config, tokens=20), 0, 17)
-    with pytest.raises(Refusal, match=r"^The layer must have at most 16 tokens of 16, and 2 heads of 4, not 17 of 16"):
+    with pytest.raises(
+        Refusal, match=r"^The layer must have at most 16 tokens of at most 16, and at most 2 .* 17 of 16"
+    ):
         speculation.run(config, layer)
+    for wrong in ({"width": 17}, {"heads": 3}, {"head_width": 5}):
+        with pytest.raises(Refusal, match=r" not 4 of .*; build a unit for it\.$"):
+            speculation.run(config, layers.layer(replace(config, **wrong), 0, 4))

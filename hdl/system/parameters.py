@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A layer's parameters, entry by entry, to those who keep them."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.formats import OPERAND_BITS
+from config.system import ENTRY_BYTES, SystemConfig
+from hdl.execute.gelu import ENTRY
+from hdl.system.layouts import Parameter, parameter_layout
+
+GELU_ENTRIES = 64
+
+
+class ParameterLoader(wiring.Component):
+    """Names each entry by what it is: of each kind in turn as many as there are channels, heads, or eights of codes.
+
+    Parameters: `config`, a `SystemConfig`.
+
+    Members
+    -------
+    start: In, 1: the entries of a layer come next; `width`, `heads`: In, its own, which stand until `done`.
+    i: In, stream of entries of 64 bits. write: Out, 1, parameter: Out, `parameter_layout`: an entry, but for GELU's.
+    gelu_write: Out, 1, gelu_entry: Out, as `GeluUnit` takes them: eight for an entry. last: Out, 1: what is taken
+    in this cycle is the layer's last entry. done: Out, 1: all have come.
+    """
+
+    def __init__(self, config: SystemConfig):
+        self._config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "width": In(range(config.speculation.width + 1)),
+                "heads": In(range(config.heads + 1)),
+                "i": In(stream.Signature(OPERAND_BITS * ENTRY_BYTES)),
+                "write": Out(1),
+                "parameter": Out(parameter_layout(config)),
+                "gelu_write": Out(1),
+                "gelu_entry": Out(ENTRY),
+                "last": Out(1),
+                "done": Out(1, init=1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        kind, place = Signal(Parameter), Signal(range(ENTRY_BYTES))
+        index, last_index = Signal.like(self.parameter.index), Signal.like(self.parameter.index)
+        of_gelu, last, steps, codes = Signal(), Signal(), Signal(), Signal.like(self.i.payload)
+        with m.Switch(kind):
+            with m.Case(Parameter.HEAD):
+                m.d.comb += last_index.eq(self.heads - 1)
+            with m.Case(Parameter.GELU):
+                m.d.comb += last_index.eq(GELU_ENTRIES - 1)
+            with m.Default():
+                m.d.comb += last_index.eq(self.width - 1)
+        m.d.comb += [
+            of_gelu.eq(kind == Parameter.GELU),
+            steps.eq(self.i.valid & ~self.done),
+            self.i.ready.eq(~self.done & (~of_gelu | (place == ENTRY_BYTES - 1))),
+            last.eq(index == last_index),
+            self.last.eq(self.i.valid & self.i.ready & of_gelu & last),
+            self.write.eq(steps & ~of_gelu),
+            self.parameter.kind.eq(kind),
+            self.parameter.index.eq(index),
+            self.parameter.entry.eq(self.i.payload),
+            self.gelu_write.eq(steps & of_gelu),
+            self.gelu_entry.as_value()[:-OPERAND_BITS].eq((index << (ENTRY_BYTES - 1).bit_length()) | place),
+            codes.eq(self.i.payload >> (place << 3)),
+            self.gelu_entry.entry.eq(codes[:OPERAND_BITS]),
+        ]
+        with m.If(steps & of_gelu):
+            m.d.sync += place.eq(place + 1)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += index.eq(index + 1)
+            with m.If(last):
+                m.d.sync += [index.eq(0), kind.eq(kind.as_value() + 1), self.done.eq(of_gelu)]
+        with m.If(self.start):
+            m.d.sync += [self.done.eq(0), kind.eq(Parameter.STREAM1), index.eq(0)]
+        return m

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens when: the steps of a layer, and who may begin with what the others have not finished.
+
+layer ─► LOAD ─► PREDICT ─► GENERATE ─► ATTEND ─► PROJECT ─► row pass ─► UP ─► DOWN ─► row pass ─► finished
+                 (speculation unit beside generation)          └ up beside it  └ down behind up's rows
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from config.system import SystemConfig
+from hdl.cover import corner
+from hdl.system.generation import ARRAYS, GenerationJobs
+from hdl.system.layouts import Copies, Region, Sink, count_shape, job_layout, pass_layout
+from hdl.system.products import ProductJobs
+
+
+def shape_layout(config: SystemConfig) -> data.StructLayout:
+    """Of a layer: `tokens`; `heads`; words of a row of x, and of the FFN's hidden row. `pre`: norms come before
+    attention and FFN, and x has 16 bits. `chained`: x is what the layer before has left. `send`: the output goes to
+    memory."""
+    words = range(config.row_words + 1)
+    return data.StructLayout(
+        {
+            "tokens": count_shape(config),
+            "heads": range(config.heads + 1),
+            "width_words": words,
+            "ffn_words": words,
+            "pre": 1,
+            "chained": 1,
+            "send": 1,
+        }
+    )
+
+
+class Sequencer(wiring.Component):
+    """A layer's steps, in order.
+
+    Parameters: `config`, a `SystemConfig`.
+
+    Members
+    -------
+    layer: In, stream of `shape_layout`: taken when the layer is finished. begins: Out, 1: a layer does, whose payload
+    stands from now on. failed: In, 1: it will not be finished; wait for a reset.
+    loaded: In, 1: its parameters are there. pass: Out, stream of `pass_layout`; passing: In, 1: a pass is under way;
+    finished_rows: In, `pass_limit`: Out: that of the row pass.
+    predict: Out, 1: x is there, so the speculation unit begins. eager, ahead: In, 1: see `GenerationJobs`; generation
+    begins before all heads are planned. planned, planned_all, read, read_at, columns, critical: as of the plan store;
+    projected, computed: In, a bit for each token.
+    attend: Out, 1: all of Q, K and V are there. attended: In, 1: all contexts are.
+    jobs0, jobs1: Out, stream of `job_layout`; progress0, progress1, idle0, idle1: In: those of the engines.
+    limits: Out, tokens whose rows may be fetched, of each `Region`. still: In, 1: nothing is on its way to memory.
+    waits_plan: Out, 1: both engines stand idle, as a plan is missing. attending: Out, 1.
+    """
+
+    def __init__(self, config: SystemConfig):
+        self._config = config
+        count, job, bits = count_shape(config), stream.Signature(job_layout(config)), config.tokens
+        engines = {}
+        for n in range(ARRAYS):
+            engines |= {f"jobs{n}": Out(job), f"progress{n}": In(count), f"idle{n}": In(1)}
+        super().__init__(
+            {
+                "layer": In(stream.Signature(shape_layout(config))),
+                "begins": Out(1),
+                "loaded": In(1),
+                "passes": Out(stream.Signature(pass_layout(config))),
+                "passing": In(1),
+                "finished_rows": In(count),
+                "pass_limit": Out(count),
+                "predict": Out(1),
+                "eager": In(1),
+                "ahead": In(1),
+                "planned": In(range(config.heads + 1)),
+                "planned_all": In(1),
+                "read": Out(1),
+                "read_at": Out(range(config.heads)),
+                **{name: In(bits) for name in ("columns", "critical", "projected", "computed")},
+                "attend": Out(1),
+                "attended": In(1),
+                **engines,
+                "limits": Out(data.ArrayLayout(count, 3)),
+                "still": In(1),
+                "waits_plan": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        layer = self.layer.payload
+        m.submodules.generation = generation = GenerationJobs(self._config)
+        products = [ProductJobs(self._config) for _ in range(ARRAYS)]
+        idle, whole = Signal(), Signal()
+        m.d.comb += [
+            idle.eq(self.idle0 & self.idle1),
+            whole.eq((self.progress0 >= layer.tokens) & (self.progress1 >= layer.tokens)),
+            generation.heads.eq(layer.heads),
+            generation.tokens.eq(layer.tokens),
+            generation.words.eq(layer.width_words),
+            generation.eager.eq(self.eager & self.ahead),
+            generation.planned.eq(Mux(self.ahead | self.planned_all, self.planned, 0)),
+            generation.columns.eq(self.columns),
+            generation.critical.eq(self.critical),
+            self.read.eq(generation.read),
+            self.read_at.eq(generation.read_at),
+        ]
+        start = Signal()
+        accepted = self._products(m, products, start)
+        self._limits(m, accepted, whole)
+        self._jobs(m, generation, products)
+        self._steps(m, generation, start, accepted, idle, whole)
+        corner(m, platform, "up_waits_for_norm", self.passing & ~idle)
+        return m
+
+    def _jobs(self, m: Module, generation: GenerationJobs, products: list[ProductJobs]) -> None:
+        """Generation and products never offer jobs at a time."""
+        for number, product in enumerate(products):
+            m.submodules[f"product{number}"] = product
+            mine, theirs = getattr(generation, f"o{number}"), product.o
+            output = getattr(self, f"jobs{number}")
+            m.d.comb += [
+                output.valid.eq(mine.valid | theirs.valid),
+                output.payload.eq(Mux(mine.valid, mine.payload.as_value(), theirs.payload.as_value())),
+                mine.ready.eq(output.ready),
+                theirs.ready.eq(output.ready & ~mine.valid),
+            ]
+
+    def _products(self, m: Module, products: list[ProductJobs], start: Value) -> Value:
+        """Gives a phase's product to both arrays; returns whether the last jobs of both have been taken."""
+        layer, pending = self.layer.payload, Signal(ARRAYS)
+        self._region, self._sink, self._hold = Signal(Region), Signal(Sink), Signal()
+        hidden, up = self._region == Region.HIDDEN, self._sink == Sink.HIDDEN
+        width, ffn = layer.width_words, layer.ffn_words
+        tiles = Mux(up, ffn, width)
+        first_half = (tiles + 1) >> 1
+        for number, product in enumerate(products):
+            given = product.i.payload
+            m.d.comb += [
+                product.i.valid.eq(pending[number]),
+                product.hold.eq(self._hold),
+                given.rows.eq(Mux(self._region == Region.CONTEXT, self.projected, self.computed)),
+                given.region.eq(self._region),
+                given.words.eq(Mux(self._region == Region.CONTEXT, layer.heads, Mux(hidden, ffn, width))),
+                given.sink.eq(self._sink),
+                given.first.eq(first_half if number else 0),
+                given.tiles.eq(tiles - first_half if number else first_half),
+            ]
+        taken = Cat(product.i.valid & product.i.ready for product in products)
+        m.d.sync += pending.eq(Mux(start, (1 << ARRAYS) - 1, pending & ~taken))
+        return pending == 0
+
+    def _limits(self, m: Module, accepted: Value, whole: Value) -> None:
+        """Rows of INPUT as the pass has finished them. Those of HIDDEN as up, whose last jobs have been taken, has."""
+        least = Signal(count_shape(self._config))
+        m.d.comb += least.eq(Mux(self.progress0 < self.progress1, self.progress0, self.progress1))
+        self._least, self._hidden = least, Signal()
+        m.d.comb += [
+            self.limits[Region.INPUT.value].eq(self.finished_rows),
+            self.limits[Region.CONTEXT.value].eq(self.layer.payload.tokens),
+            self.limits[Region.HIDDEN.value].eq(Mux(self._hidden, self.layer.payload.tokens, least)),
+        ]
+
+    def _steps(self, m: Module, generation, start: Value, accepted: Value, idle: Value, whole: Value) -> None:
+        layer, given = self.layer.payload, self.passes.payload
+        post = ~layer.pre
+        started, projected = Signal(), Signal()
+        m.d.comb += [
+            self._hold.eq((self._region == Region.HIDDEN) & ~self._hidden),
+            # Progress is told of the product behind it soon.
+            self.pass_limit.eq(Mux(projected, layer.tokens, self._least)),
+        ]
+        # What a pass is told stands until it is taken.
+        m.d.comb += [
+            given.second_scale.eq(started),
+            given.second_norm.eq(post & started),
+        ]
+
+        def product(region: Region, sink: Sink) -> None:
+            m.d.comb += start.eq(1)
+            m.d.sync += [self._region.eq(region), self._sink.eq(sink)]
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.begins.eq(self.layer.valid)
+                m.d.sync += [started.eq(0), projected.eq(0), self._hidden.eq(0)]
+                with m.If(self.layer.valid):
+                    m.next = "PARAMETERS"
+            with m.State("PARAMETERS"), m.If(self.loaded):
+                m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.comb += [
+                    self.passes.valid.eq(layer.pre | ~layer.chained),
+                    given.load.eq(~layer.chained),
+                    given.normalise.eq(layer.pre),
+                    given.narrow.eq(post),
+                ]
+                with m.If(self.passes.ready | ~self.passes.valid):
+                    m.next = "LOADING"
+            with m.State("LOADING"), m.If(~self.passing):
+                m.d.comb += [self.predict.eq(1), generation.start.eq(1)]
+                m.next = "GENERATE"
+            with m.State("GENERATE"):
+                m.d.comb += self.waits_plan.eq(idle & (generation.waits | (generation.done & ~self.planned_all)))
+                with m.If(generation.done & idle & self.planned_all):
+                    m.next = "ATTEND"
+            with m.State("ATTEND"):
+                m.d.comb += self.attend.eq(1)
+                with m.If(self.attended):
+                    product(Region.CONTEXT, Sink.WIDE)
+                    m.next = "PROJECT"
+            with m.State("PROJECT"), m.If(accepted):
+                m.d.comb += [
+                    self.passes.valid.eq(1),
+                    given.add.eq(1),
+                    given.copies.eq(Copies.PROJECTION),
+                    given.normalise.eq(1),
+                    given.second_norm.eq(layer.pre),
+                    given.keep_norm.eq(post),
+                ]
+                with m.If(self.passes.ready):
+                    m.next = "NORM"
+            with m.State("NORM"), m.If(idle):
+                product(Region.INPUT, Sink.HIDDEN)
+                m.d.sync += projected.eq(1)
+                m.next = "UP"
+            # Results of down take the places of those that the pass reads.
+            with m.State("UP"), m.If(accepted & ~self.passing):
+                product(Region.HIDDEN, Sink.WIDE)
+                m.d.sync += started.eq(1)
+                m.next = "DOWN"
+            with m.State("DOWN"):
+                with m.If(whole & ~self._hidden):
+                    m.d.sync += self._hidden.eq(1)
+                with m.If(accepted & ~self.passing):
+                    m.d.comb += [
+                        self.passes.valid.eq(1),
+                        given.add.eq(1),
+                        given.copies.eq(Copies.FFN),
+                        given.normalise.eq(post),
+                        given.keep_norm.eq(post),
+                        given.send.eq(layer.send),
+                    ]
+                    with m.If(self.passes.ready):
+                        m.d.sync += projected.eq(0)
+                        m.next = "OUTPUT"
+            with m.State("OUTPUT"), m.If(idle & ~self.passing & self.still):
+                m.next = "FINISHED"
+            with m.State("FINISHED"):
+                m.d.comb += self.layer.ready.eq(1)
+                m.next = "IDLE"

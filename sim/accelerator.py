@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole layers through an accelerator: descriptors and blobs in a memory behind its AXI port, y out of it.
+
+steps ─► blobs, descriptors ─► memory ◄─► m_axi ─ accelerator ─ s_axi_ctrl ◄─► start, counters
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config import descriptor
+from config.descriptor import DESCRIPTOR_BYTES, Flag
+from config.execute import STREAM_BITS
+from config.formats import OPERAND_BITS
+from config.registers import COUNTERS, REGISTERS
+from config.speculate import LapaSettings, SplsSettings
+from config.system import SystemConfig
+from hdl.emit import verilog
+from hdl.system.accelerator import Accelerator
+from hdl.system.blobs import whole_words
+from sim import memory, runner
+from sim.image import image
+from sim.stack import Step
+
+Int64 = NDArray[np.int64]
+PAGE = 4096
+LIMIT = 200_000
+USUAL = memory.Pace(latency=20)
+"""A memory that is ready, 20 cycles away."""
+FEW_LANES = 8
+COUNTER_NAMES = tuple(counter.name for counter in COUNTERS)
+OFFSETS = {register.name: register.offset for register in REGISTERS}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A matrix in memory: `count` rows of `width` values of `bits` bits each."""
+
+    address: int
+    count: int
+    width: int
+    bits: int
+    stride: int
+
+    def read(self, memory: bytes) -> Int64:
+        """int64 [count, width]."""
+        kind = np.int8 if self.bits == OPERAND_BITS else np.int16
+        size = self.width * self.bits // 8
+        starts = (self.address + n * self.stride for n in range(self.count))
+        return np.stack([np.frombuffer(memory[at : at + size], kind) for at in starts]).astype(np.int64)
+
+
+@dataclass
+class Memory:
+    """What is laid out in a memory, blob behind blob, each at the begin of a page."""
+
+    content: bytearray = field(default_factory=lambda: bytearray(PAGE))
+
+    def put(self, blob: bytes) -> int:
+        """Its address."""
+        at = len(self.content)
+        self.content += blob + bytes(-len(blob) % PAGE)
+        return at
+
+    def put_rows(self, config: SystemConfig, values: Int64, bits: int) -> Rows:
+        """Rows, each filled up to whole words of the bus."""
+        kind = np.int8 if bits == OPERAND_BITS else np.int16
+        rows = [row.astype(kind).tobytes() for row in values]
+        stride = whole_words(config, len(rows[0]))
+        at = self.put(b"".join(row.ljust(stride, b"\0") for row in rows))
+        return Rows(at, len(values), values.shape[1], bits, stride)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A list of layers: content of the memory, registers to write, and how the run goes."""
+
+    memory: bytes
+    start: list[tuple[str, int]]
+    stall: float
+    seed: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a list ended. counters: by name. rate: cycles simulated in a second, if it was measured."""
+
+    memory: bytes
+    error_code: int
+    error_index: int
+    cycles: int
+    counters: dict[str, int]
+    rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Steps in a memory. y: where each layer's output will be, or none if it stays on chip."""
+
+    memory: Memory
+    descriptors: int
+    count: int
+    y: list[Rows | None]
+
+
+def lay_out(config: SystemConfig, steps: Sequence[Step], *, chained: bool = True, every: bool = False) -> Laid:
+    """Steps, each of which takes what the one before has left on chip, if `chained`; y of the last one goes to memory,
+    or that of `every`."""
+    content, places, written = Memory(), [], []
+    for number, step in enumerate(steps):
+        bits = OPERAND_BITS if step.layer.order == "post" else STREAM_BITS
+        follows = chained and number > 0
+        x = None if follows else content.put_rows(config, step.x, bits)
+        sends = every or not chained or number == len(steps) - 1
+        y = content.put_rows(config, np.zeros_like(step.y), bits) if sends else None
+        blobs = image(config, step.layer, None if config.speculation.method == "dense" else step.predictor)
+        fields = _fields(config, step, x, y)
+        fields |= {"parameters": content.put(blobs.parameters), "predictor": content.put(blobs.predictor)}
+        fields |= {f"weights{n + 1}": content.put(each) for n, each in enumerate(blobs.weights)}
+        places.append(descriptor.pack(fields))
+        written.append(y)
+    assert all(len(place) == DESCRIPTOR_BYTES for place in places)
+    return Laid(content, content.put(b"".join(places)), len(places), written)
+
+
+def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) -> dict[str, int]:
+    layer, settings = step.layer, step.predictor.settings
+    flags = Flag(0)
+    for flag, given in (
+        (Flag.CAUSAL, settings.causal),
+        (Flag.PRE, layer.order == "pre"),
+        (Flag.CHAINED, x is None),
+        (Flag.WRITE, y is not None),
+    ):
+        flags |= flag if given else Flag(0)
+    tokens, width = step.x.shape
+    fields = {
+        "flags": int(flags),
+        "tokens": tokens,
+        "width": width,
+        "heads": layer.heads,
+        "head_width": len(layer.q.w) // layer.heads,
+        "ffn": len(layer.up.w),
+    }
+    for number, norm in enumerate((layer.norm1, layer.norm2), 1):
+        fields |= {f"norm{number}_shift": int(norm.shift), f"norm{number}_eps": int(norm.eps)}
+    for name, rows in (("x", x), ("y", y)):
+        if rows is not None:
+            fields |= {name: rows.address, f"{name}_stride": rows.stride}
+    if isinstance(settings, SplsSettings):
+        fields |= {name: min(getattr(settings, name), config.tokens) for name in ("k", "k_similarity")}
+        fields |= {"s": settings.s, "f": min(settings.f, config.heads + 1)}
+    if isinstance(settings, LapaSettings):
+        fields |= {f"eta{n}": eta for n, eta in enumerate(settings.eta)}
+    return fields
+
+
+MEMORY_BYTES = 1 << 24
+REPEATED = ("line", "select", "dot_line", "dot_product", "softmax", "pe_line", "pe_bundle2", "context_reader", "row")
+"""Modules with many large instances, where lines are long."""
+
+
+@cache
+def build(config: SystemConfig) -> memory.Model:
+    """The accelerator with its memory and its host, built if need be."""
+    repeated = [f"{config.name}_{part}" for part in REPEATED] if config.lanes > FEW_LANES else []
+    # Wide arrays are simulated by what they compute; small ones as they are built.
+    text = verilog(Accelerator(config), config.name, behavioural=config.lanes > FEW_LANES)
+    return memory.build(text, config.name, memory_bytes=MEMORY_BYTES, repeated=repeated)
+
+
+def run(
+    config: SystemConfig,
+    laid: Laid,
+    *,
+    overlap: bool = True,
+    eager: bool = True,
+    pace: memory.Pace = USUAL,
+    limit: int = LIMIT,
+) -> Ended:
+    """Runs the list that was laid out, at the simulator's own speed. Raises `SimulationError` if it does not end within
+    `limit` cycles, or breaks a rule of the bus."""
+    read = ["ERROR_CODE", "ERROR_DESCRIPTOR", *(f"{n}_{half}" for n in COUNTER_NAMES for half in ("LOW", "HIGH"))]
+    steps = [memory.write(OFFSETS[name], value) for name, value in start(laid, overlap, eager)]
+    steps += [memory.interrupt(limit), *(memory.read(OFFSETS[name]) for name in read)]
+    job = memory.Job(bytes(laid.memory.content), steps, pace=pace, limit=limit + 10 * len(steps) + 1000)
+    found = memory.run(build(config), job)
+    values = dict(zip(read, found.values[-len(read) :], strict=True))
+    counters = {n: values[f"{n}_LOW"] | values[f"{n}_HIGH"] << 32 for n in COUNTER_NAMES}
+    code, index = values["ERROR_CODE"], values["ERROR_DESCRIPTOR"]
+    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate)
+
+
+def start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
+    """Registers to write, in this order."""
+    return [
+        ("CONTROL", 1 << 2),
+        ("DESCRIPTORS_LOW", laid.descriptors & 0xFFFFFFFF),
+        ("DESCRIPTORS_HIGH", laid.descriptors >> 32),
+        ("DESCRIPTOR_COUNT", laid.count),
+        ("MODE", overlap | eager << 1),
+        ("INTERRUPT_ENABLE", 3),
+        ("CONTROL", 1),
+    ]
+
+
+@cache
+def build_for_cocotb(config: SystemConfig) -> Path:
+    """Folder of the accelerator's model alone, built if need be."""
+    return runner.build(verilog(Accelerator(config), config.name), config.name)
+
+
+def run_by_cocotb(
+    config: SystemConfig,
+    laid: Laid,
+    *,
+    overlap: bool = True,
+    eager: bool = True,
+    stall: float = 0.0,
+    seed: int = 0,
+    limit: int = LIMIT,
+) -> Ended:
+    """`run` with memory and host of cocotbext-axi. stall: how often each channel of the memory rests."""
+    job = Job(bytes(laid.memory.content), start(laid, overlap, eager), stall, seed, limit)
+    found: list[Ended] = runner.run_jobs(build_for_cocotb(config), config.name, "sim.accelerator_bench", [job])
+    return found[0]
+
+
+def check(steps: Sequence[Step], laid: Laid, ended: Ended) -> None:
+    """Raises AssertionError at the first difference, and says where it is."""
+    assert ended.error_code == 0, f"descriptor {ended.error_index}: error {ended.error_code}"
+    for number, (step, rows) in enumerate(zip(steps, laid.y, strict=True)):
+        if rows is None:
+            continue
+        found = rows.read(ended.memory)
+        wrong = np.argwhere(found != step.y)
+        if len(wrong):
+            token, column = wrong[0]
+            raise AssertionError(
+                f"layer {number}: token {token}, channel {column} is {found[token, column]}, not "
+                f"{step.y[token, column]}; {len(wrong)} of {found.size} differ"
+            )

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cocotb bench of an accelerator: a memory of cocotbext-axi behind its port, a host at its registers."""
+
+import logging
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
+
+from sim.accelerator import COUNTER_NAMES, OFFSETS, Ended, Job
+from sim.runner import JOB
+
+POLL = 50
+
+
+def _pauses(rng: Random, share: float) -> Iterator[bool]:
+    while True:
+        yield rng.random() < share
+
+
+class Host:
+    """The registers."""
+
+    def __init__(self, dut: Any):
+        self._master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), dut.aclk, dut.aresetn, False)
+        for channel in (self._master.write_if, self._master.read_if):
+            channel.log.setLevel(logging.ERROR)
+
+    async def write(self, name: str, value: int) -> None:
+        await self._master.write_dword(OFFSETS[name], value)
+
+    async def read(self, name: str) -> int:
+        return int(await self._master.read_dword(OFFSETS[name]))
+
+    async def counters(self) -> dict[str, int]:
+        return {n: await self.read(f"{n}_LOW") | await self.read(f"{n}_HIGH") << 32 for n in COUNTER_NAMES}
+
+
+@cocotb.test  # type: ignore[untyped-decorator]
+async def lists(dut: Any) -> None:
+    folder = Path(os.environ[JOB])
+    jobs: list[Job] = pickle.loads((folder / "jobs.pickle").read_bytes())
+    Clock(dut.aclk, 2, unit="ns").start()
+    dut.aresetn.value = 0
+    host = Host(dut)
+    ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.aclk, dut.aresetn, False, size=2**24)
+    for part in (ram.write_if, ram.read_if):
+        part.log.setLevel(logging.ERROR)
+    for _ in range(4):
+        await RisingEdge(dut.aclk)
+    dut.aresetn.value = 1
+    results = [await _run(dut, host, ram, job) for job in jobs]
+    (folder / "results.pickle").write_bytes(pickle.dumps(results))
+
+
+async def _run(dut: Any, host: Host, ram: AxiRam, job: Job) -> Ended:
+    rng = Random(job.seed)
+    if job.stall:
+        for channel in (ram.write_if.aw_channel, ram.write_if.w_channel, ram.write_if.b_channel):
+            channel.set_pause_generator(_pauses(rng, job.stall))
+        for channel in (ram.read_if.ar_channel, ram.read_if.r_channel):
+            channel.set_pause_generator(_pauses(rng, job.stall))
+    ram.write(0, job.memory)
+    for name, value in job.start:
+        await host.write(name, value)
+    for _ in range(0, job.limit, POLL):
+        for _ in range(POLL):
+            await RisingEdge(dut.aclk)
+        if dut.interrupt.value:
+            break
+    else:
+        raise AssertionError(f"not ended within {job.limit} cycles; counters {await host.counters()}")
+    counters = await host.counters()
+    code, index = await host.read("ERROR_CODE"), await host.read("ERROR_DESCRIPTOR")
+    await host.write("INTERRUPT_STATUS", 3)
+    await host.write("STATUS", 6)
+    return Ended(bytes(ram.read(0, len(job.memory))), code, index, counters["CYCLES"], counters)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers of a model in integers, one behind the other, as an accelerator runs them: what it is given of each, and what
+it has to give back.
+
+float weights ─► integer model ─► layers ─┐
+        └► predictors, a setting each ────┴─► plans, every tensor, the output of each layer
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.speculate import SYSTEM_OF, LapaSettings, Settings, SplsSettings
+from config.system import SystemConfig
+from golden.execute.layer import Layer, execute
+from golden.models import integer
+from golden.models.transformer import Architecture, LayerWeights
+from golden.speculate import dense, lapa, planner, spls
+from golden.speculate.plan import Plan
+from golden.speculate.planner import Predict, Predictor
+
+Int64 = NDArray[np.int64]
+PREDICT: dict[str, Predict] = {"spls": spls.predict, "lapa": lapa.predict, "dense": dense.predict}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer under its plan. tensors: by name, those that `golden.execute.layer.execute` shows, [T, …] or [H, T, …].
+    x, y: int64 [T, D], within int8 (post) or 16 bits (pre)."""
+
+    layer: Layer
+    predictor: Predictor
+    plan: Plan
+    x: Int64
+    y: Int64
+    tensors: dict[str, Int64]
+
+
+def steps(
+    config: SystemConfig,
+    model: integer.IntegerModel,
+    codes: Int64,
+    settings: Sequence[Settings],
+    attend: NDArray[np.bool_] | None = None,
+) -> list[Step]:
+    """Runs codes [T, D] through the model's layers, each with its settings, whose scales are found here. attend: bool
+    [T], tokens that may be attended to, or none for all."""
+    found: list[Step] = []
+    for number, each in enumerate(settings):
+        layer = model.layers[number].layer
+        predictor = predictor_of(config, model, number, codes, each)
+        seen: dict[str, Any] = {}
+        plans: list[Plan] = []
+
+        def plan_of(*given: Any, by: Predictor = predictor, kept: list[Plan] = plans) -> Plan:
+            kept.append(by.planner(attend)(*given))
+            return kept[0]
+
+        y = execute(codes, layer, plan_of, watch=seen.__setitem__)
+        found.append(Step(layer, predictor, plans[0], codes, y, seen))
+        codes = y
+    return found
+
+
+def predictor_of(
+    config: SystemConfig, model: integer.IntegerModel, number: int, codes: Int64, settings: Settings
+) -> Predictor:
+    """A layer's, with the scales that fit these codes."""
+    method = config.speculation.method
+    layer, heads = model.layers[number], model.shape.heads
+    coded = planner.coded(model.weights[number], heads, layer.qkv_scale)
+    if method == "dense":
+        return Predictor(PREDICT[method], coded, settings)
+    x = codes if model.shape.order == "post" else _normed(layer.layer, codes)
+    system = {"hlog": spls.SYSTEM, "aloc": lapa.SYSTEM}[SYSTEM_OF[method]]
+    scales = planner.head_scales(x, coded, system, config.speculation.score_bits)
+    options: dict[str, Any] = {"slices": config.speculation.slices}
+    if method == "spls":
+        options = {"window": config.speculation.window, "score_bits": config.speculation.score_bits}
+    return Predictor(PREDICT[method], coded, replace(settings, scales=scales), options)
+
+
+def _normed(layer: Layer, codes: Int64) -> Int64:
+    seen: dict[str, Any] = {}
+    plan = integer.dense(np.ones(len(codes), np.bool_), Architecture(layer.heads, layer.order, False, 0.0))
+    execute(codes, layer, plan, watch=seen.__setitem__)
+    return np.asarray(seen["norm1"])
+
+
+def random_weights(config: SystemConfig, rng: np.random.Generator, ffn: int | None = None) -> LayerWeights:
+    """Of a layer as wide as the accelerator is built for."""
+    unit = config.speculation
+    width, inner, hidden = unit.width, unit.heads * unit.head_width, ffn or config.ffn
+
+    def matrix(rows: int, columns: int) -> NDArray[np.float64]:
+        return rng.normal(0, columns**-0.5, (rows, columns))
+
+    def vector(size: int) -> NDArray[np.float64]:
+        return rng.normal(0, 0.1, size)
+
+    return LayerWeights(
+        **{name: matrix(inner, width) for name in ("wq", "wk", "wv")},
+        **{name: vector(inner) for name in ("bq", "bk", "bv")},
+        wo=matrix(width, inner),
+        w_up=matrix(hidden, width),
+        b_up=vector(hidden),
+        w_down=matrix(width, hidden),
+        **{name: vector(width) for name in ("bo", "b_down", "offset1", "offset2")},
+        **{name: rng.uniform(0.5, 1.5, width) for name in ("gain1", "gain2")},
+    )
+
+
+def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool) -> Settings:
+    """Of a layer, for the method that the accelerator is built for."""
+    method, tokens = config.speculation.method, config.tokens
+    if method == "spls":
+        k = int(rng.integers(1, tokens + 1))
+        similar, f = int(rng.integers(1, k + 1)), int(rng.integers(1, config.heads + 2))
+        return SplsSettings(causal=causal, k=k, k_similarity=similar, s=int(rng.integers(0, 257)), f=f)
+    if method == "lapa":
+        return LapaSettings(causal=causal, eta=tuple(int(rng.integers(0, 257)) for _ in config.speculation.slices))
+    return Settings(causal=causal)
+
+
+def random_steps(
+    config: SystemConfig, order: str, tokens: int, count: int, seed: int, causal: bool = False
+) -> list[Step]:
+    """Layers of a random model, on random input."""
+    rng = np.random.default_rng(seed)
+    weights = [random_weights(config, rng) for _ in range(count)]
+    shape = Architecture(config.heads, order, causal, 1e-5)
+    x = rng.normal(0, 1, (1, tokens, config.speculation.width))
+    model = integer.build(weights, shape, [integer.Batch(x, np.ones((1, tokens), np.bool_))], percentile=100.0)
+    settings = [random_settings(config, rng, causal) for _ in range(count)]
+    return steps(config, model, model.codes(x)[0], settings)

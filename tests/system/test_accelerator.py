@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole layers through the accelerators, from memory to memory over AXI: equal to the golden layers, to the bit."""
+
+import pytest
+
+from config.presets import systems
+from sim import accelerator
+from sim.memory import Pace
+from sim.stack import random_steps
+
+CASES = [
+    # order, tokens, layers, seed, causal
+    ("post", 13, 1, 3, False),
+    ("post", 16, 2, 4, False),
+    ("pre", 16, 2, 5, True),
+    ("pre", 7, 3, 6, False),
+    ("post", 1, 1, 7, False),
+    ("post", 16, 1, 9, True),
+]
+
+
+def steps_of(config, case):
+    order, tokens, count, seed, causal = case
+    return random_steps(config, order, tokens, count, seed, causal=causal)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_esact_between_cocotb_and_its_memory(case, stall):
+    config = systems("tiny")["spls"]
+    steps = steps_of(config, case)
+    laid = accelerator.lay_out(config, steps)
+    accelerator.check(steps, laid, accelerator.run_by_cocotb(config, laid, stall=stall, seed=case[3]))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("method", ["lapa", "dense"])
+def test_others(method, case):
+    config = systems("tiny")[method]
+    steps = steps_of(config, case)
+    for chained, pace in ((True, accelerator.USUAL), (False, Pace(0.3, 0.3, 0.3, 0.3, 0.3, 0.02, 200, 50))):
+        laid = accelerator.lay_out(config, steps, chained=chained)
+        accelerator.check(steps, laid, accelerator.run(config, laid, pace=pace))
+
+
+@pytest.mark.parametrize("switches", [{"overlap": False}, {"eager": False}])
+def test_results_do_not_hang_on_when_things_happen(switches):
+    config = systems("tiny")["spls"]
+    steps = steps_of(config, CASES[1])
+    laid = accelerator.lay_out(config, steps)
+    ended = accelerator.run_by_cocotb(config, laid, **switches)
+    accelerator.check(steps, laid, ended)
+    both = accelerator.run_by_cocotb(config, laid)
+    assert ended.counters["PREDICTION_HIDDEN"] < both.counters["PREDICTION_HIDDEN"]
