@@ -30,7 +30,3 @@ def total(values: Sequence[Value]) -> Value:
     return values[0]
 
 
-def place_of(bits: Value) -> Value:
-    """The number of the only one of the bits; 0 if there is none."""
-    digits = range((len(bits) - 1).bit_length())
-    return Cat((bits & sum(1 << n for n in range(len(bits)) if n >> digit & 1)).any() for digit in digits)

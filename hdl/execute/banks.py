@@ -6,12 +6,11 @@ write ─► bank 0 ─┐   ┌─► line 0
          …      ─┘   └─► …
 """
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.items import ItemsConfig
-from hdl.behaviour import behavioural, place_of
 from hdl.shared import share
 from hdl.store import Store
 
@@ -58,12 +57,7 @@ class RowSelect(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        row = self.row.as_value()
-        if behavioural(platform):
-            shown = self.rows.as_value().word_select(place_of(self.select), len(row))
-            m.d.comb += row.eq(Mux(self.select.any(), shown, 0))
-        else:
-            m.d.comb += row.eq(one_of(self.select, [Value.cast(each) for each in self.rows]))
+        m.d.comb += self.row.as_value().eq(one_of(self.select, [Value.cast(row) for row in self.rows]))
         return m
 
 

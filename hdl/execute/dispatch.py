@@ -98,7 +98,7 @@ class Dispatcher(wiring.Component):
             lines = slice(group * config.group, (group + 1) * config.group)
             waits = Cat(queue.r_rdy & served[q][group] for q, queue in enumerate(queues)).any() & self.enable
             room, idle = self.room[lines], (self.room & self.idle)[lines]
-            chosen = Mux(idle.any(), *(lowest(each, platform=platform) for each in (idle, room)))
+            chosen = Mux(idle.any(), lowest(idle), lowest(room))
             m.d.comb += self.give[lines].eq(chosen & waits.replicate(config.group))
             gives.append(waits & room.any())
             word = Value.cast(self.items[group])

@@ -12,7 +12,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.items import PATIENCE, ItemsConfig
-from hdl.behaviour import behavioural
 from hdl.execute.banks import read_layout
 from hdl.execute.items import item_layout
 
@@ -42,15 +41,12 @@ def pick_layout(config: ItemsConfig) -> data.StructLayout:
     )
 
 
-def lowest(bits: Value, enable: Value | None = None, *, platform) -> Value:
+def lowest(bits: Value, enable: Value | None = None) -> Value:
     """The lowest one of the bits, alone, or nothing unless `enable`. Two levels: in groups of `GROUP` bits, and among
     groups, where `enable` comes in, as it may be late and has few of them to reach."""
-    if behavioural(platform):
-        found = bits & (-bits)[: len(bits)] if len(bits) > GROUP else _lowest_of_few(bits)
-        return found if enable is None else Mux(enable, found, 0)
     groups = [bits[n : n + GROUP] for n in range(0, len(bits), GROUP)]
     filled = Cat(group.any() for group in groups)
-    first = _lowest_of_few(filled) if len(groups) <= 2 * GROUP else lowest(filled, platform=platform)
+    first = _lowest_of_few(filled) if len(groups) <= 2 * GROUP else lowest(filled)
     if enable is not None:
         first = first & enable.replicate(len(first))
     return Cat(_lowest_of_few(group) & one.replicate(len(group)) for group, one in zip(groups, first, strict=True))
@@ -106,11 +102,11 @@ class GatherLine(wiring.Component):
         open_, left, fresh = Signal(keys), Signal(range(config.chunk + 1), reset_less=True), Signal(reset_less=True)
         here = Signal(item_layout(config), reset_less=True)
         following = Signal(item_layout(config), reset_less=True)
-        pick, joins, cans = self._choose(m, open_, here, platform)
+        pick, joins, cans = self._choose(m, open_, here)
         takes, last, moves, follows = Signal(), Signal(), Signal(), Signal()
         m.d.comb += follows.eq(~self.room & self.opens)
         m.d.comb += [last.eq(left == 1), moves.eq(self.idle | (takes & last)), takes.eq(joins | cans)]
-        after = self._update(m, open_, here, pick, platform)
+        after = self._update(m, open_, here, pick)
         with m.If(self.advance):
             with m.If(moves):
                 m.d.sync += [self.idle.eq(~follows), self.room.eq(self.room | follows), here.eq(following)]
@@ -127,33 +123,33 @@ class GatherLine(wiring.Component):
         self._wait(m, takes)
         return m
 
-    def _choose(self, m: Module, open_: data.View, here: data.View, platform) -> tuple[Value, Value, Value]:
+    def _choose(self, m: Module, open_: data.View, here: data.View) -> tuple[Value, Value, Value]:
         """The bank to take from; whether there is one that reads its row anyway, and whether there is a free one."""
         config = self._config
         join, can = Signal(config.banks), Signal(config.banks)
         for bank, read in enumerate(self.i.reads):
             same = (read.set == here.head[: len(read.set)]) & (read.chunk == here.chunk)
-            wanted = (open_[bank] & _one_hot(read.place, config.places, platform)).any()
+            wanted = (open_[bank] & _one_hot(read.place, config.places)).any()
             available = (self.i.free[bank] | self.own[bank]) & ~self.i.busy[bank]
             m.d.comb += [
                 join[bank].eq(self.i.busy[bank] & same & wanted),
                 can[bank].eq(available & open_[bank].any()),
             ]
         joins, pick = join.any(), Signal(config.banks)
-        m.d.comb += pick.eq(lowest(join, platform=platform) | lowest(can, ~joins, platform=platform))
+        m.d.comb += pick.eq(lowest(join) | lowest(can, ~joins))
         return pick, joins, can.any()
 
-    def _update(self, m: Module, open_: data.View, here: data.View, pick: Value, platform) -> Value:
+    def _update(self, m: Module, open_: data.View, here: data.View, pick: Value) -> Value:
         """Hands the slot on; returns the keys that stay open."""
         config, after = self._config, []
         available = (self.i.free | self.own) & ~self.i.busy
         with m.If(self.advance):
             m.d.sync += [self.o.free.eq(available & ~pick), self.o.busy.eq(self.i.busy | pick)]
         for bank, read in enumerate(self.i.reads):
-            first = lowest(open_[bank], platform=platform)
+            first = lowest(open_[bank])
             mine = Signal(read_layout(config), name=f"mine{bank}")
             m.d.comb += [mine.place.eq(number_of(first)), mine.chunk.eq(here.chunk), mine.set.eq(here.head)]
-            joined = _one_hot(read.place, config.places, platform)
+            joined = _one_hot(read.place, config.places)
             after.append(open_[bank] & ~(Mux(self.i.busy[bank], joined, first) & pick[bank].replicate(config.places)))
             with m.If(self.advance & (self.i.busy[bank] | pick[bank])):
                 m.d.sync += self.o.reads[bank].eq(Mux(self.i.busy[bank], read, mine))
@@ -171,9 +167,7 @@ def _by_bank(keys: Value, config: ItemsConfig) -> Value:
     return Cat(keys[place * config.banks + bank] for bank in range(config.banks) for place in range(config.places))
 
 
-def _one_hot(number: Value, count: int, platform) -> Value:
-    if behavioural(platform):
-        return (Const(1) << number)[:count]
+def _one_hot(number: Value, count: int) -> Value:
     return Cat(number == n for n in range(count)) if count > 1 else Const(1)
 
 

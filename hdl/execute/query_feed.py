@@ -48,7 +48,7 @@ class FairChoice(wiring.Component):
         # Behind the one that was chosen last.
         behind = Signal(width)
         later = self.asks & behind
-        m.d.comb += self.chosen.eq(lowest(later, platform=platform) | lowest(self.asks, ~later.any(), platform=platform))
+        m.d.comb += self.chosen.eq(lowest(later) | lowest(self.asks, ~later.any()))
         with m.If(self.asks.any()):
             m.d.sync += behind.eq(Mux(later.any(), _above_lowest(later), _above_lowest(self.asks)))
         return m

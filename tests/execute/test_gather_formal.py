@@ -286,7 +286,7 @@ def test_a_wrong_line_is_refuted(fault, tmp_path: Path) -> None:
 
 @pytest.mark.formal
 def test_a_line_that_takes_what_others_read_though_it_does_not_want_it_is_refuted(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(gather_line, "_one_hot", lambda number, count, platform: Const(-1, count))
+    monkeypatch.setattr(gather_line, "_one_hot", lambda number, count: Const(-1, count))
     assert not check(BankClaim(GatherLine(CHOICE)), folder=tmp_path, depth=9, gates=True)
 
 
