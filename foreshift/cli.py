@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--text", default=os.environ.get("TEXT"), help="the sentence (else $TEXT, else one is given)")
     demo.set_defaults(module="foreshift.demo")
 
-    synth = commands.add_parser("synth", help="area, timing and energy of every array on the 45 nm library")
+    synth = commands.add_parser("synth", help="area, timing and energy of every array and unit on the 45 nm library")
     synth.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     synth.set_defaults(module="foreshift.synthesis")
 

@@ -48,8 +48,8 @@ class Unit:
 
 def units(preset: str) -> list[Unit]:
     """The units of a preset: number blocks, what stands beside the PE arrays, one dot-product unit per number system,
-    one speculation unit per method, both PE arrays, and, but for `paper`, attention on them and whole accelerators. Raises `Refusal` for an
-    unknown preset."""
+    one speculation unit per method, both PE arrays, and, but for `paper`, attention on them and whole
+    accelerators. Raises `Refusal` for an unknown preset."""
     configs, whole = arrays(preset), attention(preset)
     return [
         *_number_blocks(configs["hlog"]),
