@@ -61,6 +61,14 @@ def wide() -> SystemConfig:
     return _of_lanes(32, ffn=192, bus_bytes=16, weight_words=400)
 
 
+def many_lines() -> SystemConfig:
+    """As many lines as `minilm` has, of few lanes."""
+    config = tiny()
+    items = replace(config.attention.items, lines=16, banks=16, ports=8, queue=16)
+    arrays = replace(config.attention.arrays, lines=16, rows=16)
+    return replace(config, attention=AttentionConfig(items, arrays, config.attention.stores))
+
+
 def _of_lanes(lanes: int, **rest: int) -> SystemConfig:
     config = tiny()
     spec = replace(config.speculation, lanes=lanes, width=2 * lanes)

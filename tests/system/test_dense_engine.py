@@ -20,6 +20,7 @@ from tests.system.engine_runs import (
     Asked,
     activations,
     asked,
+    many_lines,
     other,
     random_jobs,
     rising,
@@ -169,3 +170,11 @@ def test_a_fault_is_caught(fault: str) -> None:
     given = SEEN_WITH.get(fault, {"limits": rising(config, 5, 10), "stall": 0.4, "shaken": True})
     with pytest.raises(AssertionError):
         run(config, "dot", jobs, x, fault=fault, **given)
+
+
+def test_lists_longer_than_the_way_of_their_results() -> None:
+    """The array takes a column with the last of its results, when the first have left."""
+    config = many_lines()
+    x = activations(config)
+    jobs = [asked(config, x, every(config, rows), tiles=2, sink=Sink.HIDDEN, seed=rows) for rows in (12, 16, 3)]
+    run(config, "outer", jobs, x)
