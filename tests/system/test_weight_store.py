@@ -55,7 +55,9 @@ class Loader(WeightLoader):
 
 def check(config: SystemConfig, dut, seed: int, **how) -> None:
     loads, words, due = tiles(config, seed)
-    found = through(dut, {"loads": loads, "weights": words}, {n: len(each) for n, each in due.items()}, seed=seed, **how)
+    found = through(
+        dut, {"loads": loads, "weights": words}, {n: len(each) for n, each in due.items()}, seed=seed, **how
+    )
     assert found == due
 
 
