@@ -75,7 +75,7 @@ sim: writable system-sim $(call stamps,sim) $(YOSYS_READY) ## run the simulation
 formal: writable $(call stamps,formal) $(YOSYS_READY) ## run all proofs, those included that are too long for every change
 	@$(PY) -m pytest $(PARALLEL) -m formal $(call marked,formal)
 
-synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array on the 45 nm library
+synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array and unit on the 45 nm library
 	@$(PY) -m foreshift synth
 
 report: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## write the report pages to build/report

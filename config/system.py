@@ -120,4 +120,4 @@ class SystemConfig:
     @property
     def name(self) -> str:
         """Name of the top module."""
-        return f"{TOPS[self.speculation.method]}_{self.attention.arrays.lines}x{self.lanes}"
+        return f"{TOPS[self.speculation.method]}_top_{self.attention.arrays.lines}x{self.lanes}"

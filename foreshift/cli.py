@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--text", default=os.environ.get("TEXT"), help="the sentence (else $TEXT, else one is given)")
     demo.set_defaults(module="foreshift.demo")
 
-    synth = commands.add_parser("synth", help="area, timing and energy of every array on the 45 nm library")
+    synth = commands.add_parser("synth", help="area, timing and energy of every array and unit on the 45 nm library")
     synth.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     synth.set_defaults(module="foreshift.synthesis")
 
@@ -60,9 +60,25 @@ def _parser() -> argparse.ArgumentParser:
 
     _cycles(commands.add_parser("cycles", help="cycles of a model by the cycle model, and where prediction pays"))
 
+    _run_model(commands.add_parser("run-model", help="all layers of a real model through the RTL of an accelerator"))
+
     report = commands.add_parser("report", help="write the report pages from the figures that were measured")
     report.set_defaults(module="foreshift.report")
     return parser
+
+
+def _run_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="minilm", metavar="NAME", help="minilm or language (%(default)s)")
+    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
+    parser.add_argument("--preset", default="minilm", metavar="NAME", help="hardware (%(default)s)")
+    parser.add_argument("--text", help="what the model is given (else a sentence)")
+    parser.add_argument(
+        "--tokens", type=int, metavar="N", help="of the text, at the most (else all the hardware takes)"
+    )
+    parser.add_argument("--layers", type=int, metavar="N", help="the first few layers (else all)")
+    parser.add_argument("--no-overlap", action="store_true", help="generation waits until all heads are predicted")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    parser.set_defaults(module="foreshift.run_model")
 
 
 def _cycles(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from foreshift.demo_results import staged
 PARTS = (
     ("Arrays: area, clock, energy", synthesis.OUTPUT, "arrays.md", "make synth"),
     ("Speculation units: area, memory, clock, cycles", synthesis.OUTPUT, "speculation.md", "make synth"),
-    ("Execution units: area, memory, clock", synthesis.OUTPUT, "execution.md", "make synth"),
+    ("Execution units: area, memory, clock, energy of the lines", synthesis.OUTPUT, "execution.md", "make synth"),
     ("Prediction of a sentence's attention", demo.OUTPUT, "demo.md", "make demo"),
 )
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`foreshift synth`: area, clock, energy of the arrays; area, clock, cycles of the speculation units; area and clock of
-the units that compute a layer; their pages."""
+"""`foreshift synth`: area, clock, energy of the arrays; area, clock, cycles of the speculation units; area, clock of
+the units that compute a layer, energy of their lines; their pages."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ from hdl.execute.attention import attention_of
 from hdl.execute.units import unit_of
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
-from synth import arrays, execution, liberty, library, report, speculation, timing
+from synth import arrays, execution, liberty, library, lines, report, speculation, timing
 from synth.stimulus import Integers
 
 WORK = Path("build/synth")
@@ -75,17 +75,32 @@ def _execution_text(config: execution.Config) -> str:
     return str(verilog(unit_of(config), config.name))
 
 
-def _execution_units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> dict[str, execution.Unit]:
-    """The units that compute a layer, by name."""
+Layer = tuple[dict[tuple[str, str], execution.Unit], dict[str, dict[str, lines.Energy]]]
+"""The units that compute a layer, by preset and name; energy of a product in each line, by preset and module."""
 
-    def measure(config: execution.Config, text: str) -> execution.Unit:
-        say(f"mapping the {execution.PRESET} {config.name}")
-        return execution.measure(execution.PRESET, config, lambda _: text, WORK, path, cells)
 
-    configs = execution.configurations()
+def _execution_units(path: Path, cells: liberty.Library, x: Integers, w: Integers, say: Callable[[str], None]) -> Layer:
+    """x, w: what the lines multiply for their energy."""
+
+    def measure(preset: str, config: execution.Config, text: str) -> execution.Unit:
+        say(f"mapping the {preset} {config.name}")
+        return execution.measure(preset, config, lambda _: text, WORK, path, cells)
+
+    configs = {
+        (preset, name): config
+        for preset in execution.PRESETS
+        for name, config in execution.configurations(preset).items()
+    }
     with ThreadPoolExecutor(2) as pool:
-        jobs = {name: pool.submit(measure, config, _execution_text(config)) for name, config in configs.items()}
-        return {name: job.result() for name, job in jobs.items()}
+        jobs = {key: pool.submit(measure, key[0], config, _execution_text(config)) for key, config in configs.items()}
+        units = {key: job.result() for key, job in jobs.items()}
+    energies = {}
+    for (preset, _), config in configs.items():
+        if isinstance(config, AttentionConfig):
+            say(f"simulating the netlists of the lines of the {preset} {config.name}")
+            netlist = execution.work(preset, config, WORK) / "netlist.json"
+            energies[preset] = lines.measure(netlist, config, cells, x, w, execution.PERIOD_NS)
+    return units, energies
 
 
 def run(args: Namespace) -> None:
@@ -123,7 +138,7 @@ def run(args: Namespace) -> None:
         "not included": "the memory of partial sums (given in bits), clock tree, wires",
     }
     units = _units(path, cells, say)
-    layer_units = _execution_units(path, cells, say)
+    layer_units, line_energies = _execution_units(path, cells, x, w, say)
     heads = cycles.measure(say)
     about_units = {
         "library": conditions["library"],
@@ -133,16 +148,23 @@ def run(args: Namespace) -> None:
         + _unbuffered(),
         "not included": "clock tree, wires",
     }
+    about_layer = about_units | {
+        "clock": "of the slowest path that ends in a sub-block" + _unbuffered(),
+        f"slower than {execution.CLOCK_MHZ} MHz": (", ".join(execution.slow(layer_units.values())) or "none")
+        if timing.available()
+        else "not timed",
+        "energy": f"of a product in a line, at {execution.CLOCK_MHZ} MHz, while the lines compute Q of a head in dense "
+        f"tiles, {len(x)} tokens, {source}, every sum checked; pins independent, glitches and wires not included",
+    }
     with staged(OUTPUT) as folder:
         report.units_plot(units, folder / "speculation.png")
         page = f"{report.units_markdown(units, about_units)}\n{cycles.markdown(heads)}"
         (folder / "speculation.md").write_text(page, encoding="utf-8")
         unit_figures = speculation.as_json(units, about_units) | {HEADS: cycles.as_json(heads)}
         (folder / "speculation.json").write_text(json.dumps(unit_figures, indent=2) + "\n", encoding="utf-8")
-        about_layer = about_units | {"clock": "of the slowest path that ends in a sub-block" + _unbuffered()}
-        page = report.execution_markdown(layer_units, about_layer)
+        page = report.execution_markdown(layer_units, line_energies, about_layer)
         (folder / "execution.md").write_text(page, encoding="utf-8")
-        layer_figures = execution.as_json(layer_units, about_layer)
+        layer_figures = execution.as_json(layer_units, line_energies, about_layer)
         (folder / "execution.json").write_text(json.dumps(layer_figures, indent=2) + "\n", encoding="utf-8")
         report.plot(results, folder / "arrays.png")
         (folder / "arrays.md").write_text(report.markdown(results, conditions), encoding="utf-8")
@@ -152,7 +174,12 @@ def run(args: Namespace) -> None:
         figures = json.loads(arrays.as_json(results, conditions))
         print(json.dumps(figures | {"speculation": unit_figures, "execution": layer_figures}, indent=2))
     else:
-        tables = report.text(results), report.units_text(units), report.execution_text(layer_units), cycles.text(heads)
+        tables = (
+            report.text(results),
+            report.units_text(units),
+            report.execution_text(layer_units, line_energies),
+            cycles.text(heads),
+        )
         print(*tables, sep="\n\n")
 
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from config.array import ArrayConfig
 from config.errors import Refusal
-from config.presets import PRESETS, arrays, pe_arrays, speculation
+from config.presets import PRESETS, arrays, pe_arrays, speculation, systems
 from config.speculate import SpeculationConfig
 from foreshift import __version__
 
@@ -83,6 +83,7 @@ def _tasks(preset: str) -> list[Task]:
     pair = pe_arrays(preset)
     if pair.lines * pair.lanes > SMALL_PRODUCTS:
         large |= {f"{kind}_{pair.lines}x{pair.lanes}" for kind in ("pe_array", "dot_array", "attention")}
+        large |= {config.name for config in systems(preset).values()}
     from hdl.catalogue import units
 
     small = tuple(unit.name for unit in units(preset) if unit.name not in large)

@@ -12,8 +12,9 @@ from config.array import ArrayConfig
 from config.attention import AttentionConfig
 from config.formats import OPERAND_BITS, ROUNDINGS, HLogFormat, IntegerFormat, LeadingOneFormat
 from config.pe_arrays import PeArraysConfig
-from config.presets import arrays, attention, execution, pe_arrays, speculation
+from config.presets import arrays, attention, execution, pe_arrays, speculation, systems
 from config.speculate import SpeculationConfig
+from config.system import SystemConfig
 from config.units import UnitConfig
 from hdl.arith.compress import SumTree
 from hdl.arith.hlog import HLogEncoder, HLogProduct
@@ -27,6 +28,7 @@ from hdl.execute.pe_array import PeArray
 from hdl.execute.units import unit_of
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
+from hdl.system.accelerator import Accelerator
 
 _ROLES = {
     "clk": "clock, rising edge",
@@ -46,8 +48,8 @@ class Unit:
 
 def units(preset: str) -> list[Unit]:
     """The units of a preset: number blocks, what stands beside the PE arrays, one dot-product unit per number system,
-    one speculation unit per method, both PE arrays, and, but for `paper`, attention on them. Raises `Refusal` for an
-    unknown preset."""
+    one speculation unit per method, both PE arrays, and, but for `paper`, attention on them and whole
+    accelerators. Raises `Refusal` for an unknown preset."""
     configs, whole = arrays(preset), attention(preset)
     return [
         *_number_blocks(configs["hlog"]),
@@ -57,7 +59,13 @@ def units(preset: str) -> list[Unit]:
         _pe_array(pe_arrays(preset)),
         _dot_array(pe_arrays(preset)),
         *([_attention(whole)] if whole else []),
+        *(system_unit(config) for config in systems(preset).values()),
     ]
+
+
+def system_unit(config: SystemConfig) -> Unit:
+    """An accelerator's top."""
+    return Unit(config.name, lambda: Accelerator(config), {"config": config})
 
 
 def _attention(config: AttentionConfig) -> Unit:

@@ -27,3 +27,13 @@ def share(component: wiring.Component, name: str, platform) -> Elaboratable:
     if hasattr(platform, "instance"):
         return platform.instance(component, name)
     return component
+
+
+def mark_used(component: wiring.Component) -> None:
+    """Amaranth warns of components that were made and never elaborated; for this one and its parts, something else
+    was."""
+    component._MustUse__used = True
+    for part in vars(component).values():
+        for each in part if isinstance(part, list | tuple) else [part]:
+            if isinstance(each, Elaboratable) and not each._MustUse__used:
+                mark_used(each)

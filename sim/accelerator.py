@@ -169,7 +169,8 @@ REPEATED = ("line", "select", "dot_line", "dot_product", "softmax", "pe_line", "
 def build(config: SystemConfig) -> memory.Model:
     """The accelerator with its memory and its host, built if need be."""
     repeated = [f"{config.name}_{part}" for part in REPEATED] if config.lanes > FEW_LANES else []
-    text = verilog(Accelerator(config), config.name)
+    # Wide arrays are simulated by what they compute; small ones as they are built.
+    text = verilog(Accelerator(config), config.name, behavioural=config.lanes > FEW_LANES)
     return memory.build(text, config.name, memory_bytes=MEMORY_BYTES, repeated=repeated)
 
 

@@ -69,17 +69,24 @@ class Run:
 
 
 @cache
-def build(items: ItemsConfig, arrays: PeArraysConfig, stores: int) -> Path:
+def build(items: ItemsConfig, arrays: PeArraysConfig, stores: int, behavioural: bool) -> Path:
     """Folder of the unit's model, built if need be."""
     repeated = [f"{NAME}_{part}" for part in ("line", "select", "dot_line", "softmax", "pe_line", "context_reader")]
-    return runner.build(verilog(Attention(items, arrays, stores=stores), NAME), NAME, repeated=repeated)
+    text = verilog(Attention(items, arrays, stores=stores), NAME, behavioural=behavioural)
+    return runner.build(text, NAME, repeated=repeated)
 
 
 def run(
-    items: ItemsConfig, arrays: PeArraysConfig, layers: Sequence[Operands], *, stores: int = 1, taken: float = 1
+    items: ItemsConfig,
+    arrays: PeArraysConfig,
+    layers: Sequence[Operands],
+    *,
+    stores: int = 1,
+    taken: float = 1,
+    behavioural: bool = False,
 ) -> list[Run]:
     """Layers, each from reset. All items of a layer wait when the first one may go, in a queue long enough, and all of
-    its heads are in the stores.
+    its heads are in the stores. behavioural: as of `hdl.emit`.
 
     Raises `SimulationError` if the unit stands still, AssertionError if a context is not golden, or comes twice.
     """
@@ -87,7 +94,7 @@ def run(
     longest = max(map(len, found))
     items = replace(items, queue=min(1 << (longest - 1).bit_length(), 4096))
     jobs = [_job(items, arrays, each, due, taken) for each, due in zip(layers, found, strict=True)]
-    results = runner.run_jobs(build(items, arrays, stores), NAME, "sim.attention_bench", jobs)
+    results = runner.run_jobs(build(items, arrays, stores, behavioural), NAME, "sim.attention_bench", jobs)
     return [_checked(items, arrays, each, *result) for each, result in zip(layers, results, strict=True)]
 
 

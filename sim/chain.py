@@ -43,12 +43,14 @@ class Spent:
         return self.useful / (ARRAYS * config.lines * config.lanes * self.cycles)
 
 
-def run_dense(config: PeArraysConfig, layer: Planned) -> dict[str, Spent]:
-    """The dense phases of a layer, by name. Raises AssertionError at the first value that is not golden."""
+def run_dense(config: PeArraysConfig, layer: Planned, *, behavioural: bool = False) -> dict[str, Spent]:
+    """The dense phases of a layer, by name, on arrays as they are built or `behavioural`, as of `hdl.emit`. Raises
+    AssertionError at the first value that is not golden."""
     spent = {}
+    sides = [side(config, behavioural=behavioural) for side in (dense.Inner, dense.Outer)]
     for phase in phases(layer):
         cycles, useful, rates = 0, 0, []
-        for side, parts in zip((dense.Inner(config), dense.Outer(config)), phase.arrays, strict=True):
+        for side, parts in zip(sides, phase.arrays, strict=True):
             found = dense.run(side, [part.product for part in parts])
             for part, result in zip(parts, found.results, strict=True):
                 check(part, result)
@@ -59,9 +61,10 @@ def run_dense(config: PeArraysConfig, layer: Planned) -> dict[str, Spent]:
 
 
 def run_attention(unit: AttentionConfig, layers: Sequence[Planned]) -> list[Spent]:
-    """Of each layer, from its first item to its last context. Raises AssertionError for a context that is not
-    golden."""
-    runs = attention.run(unit.items, unit.arrays, [_operands(each) for each in layers], stores=unit.stores)
+    """Of each layer, from its first item to its last context, by `hdl.behaviour`. Raises AssertionError for a context
+    that is not golden."""
+    operands = [_operands(each) for each in layers]
+    runs = attention.run(unit.items, unit.arrays, operands, stores=unit.stores, behavioural=True)
     return [Spent(each.cycles, ARRAYS * each.keys * unit.arrays.lanes) for each in runs]
 
 
@@ -72,8 +75,8 @@ def _operands(layer: Planned) -> attention.Operands:
 
 
 def run_layers(unit: AttentionConfig, layers: Sequence[Planned]) -> list[dict[str, Spent]]:
-    """Every phase of each layer, by name."""
-    found = [run_dense(unit.arrays, each) for each in layers]
+    """Every phase of each layer, by name, by `hdl.behaviour`."""
+    found = [run_dense(unit.arrays, each, behavioural=True) for each in layers]
     for spent, kept in zip(found, run_attention(unit, layers), strict=True):
         spent[ATTENTION] = kept
     return found

@@ -67,10 +67,11 @@ class Words:
 
 @dataclass(frozen=True)
 class Side(ABC):
-    """An array, as far as the two differ. word: bytes of a row that come in a cycle."""
+    """An array, as far as the two differ. word: bytes of a row that come in a cycle. behavioural: as of `hdl.emit`."""
 
     config: PeArraysConfig
     word: int
+    behavioural: bool
 
     @abstractmethod
     def model(self) -> replay.Model: ...
@@ -89,23 +90,24 @@ class Side(ABC):
 
 
 @cache
-def _outer(config: PeArraysConfig) -> replay.Model:
-    return replay.build(PeArray(config), "pe_array", ("pe_line", "pe_bundle2", "context_reader", "row_store"))
+def _outer(config: PeArraysConfig, behavioural: bool) -> replay.Model:
+    repeated = ("pe_line", "pe_bundle2", "context_reader", "row_store")
+    return replay.build(PeArray(config), "pe_array", repeated, behavioural=behavioural)
 
 
 @cache
-def _inner(config: PeArraysConfig) -> replay.Model:
-    return replay.build(DotArray(config), "dot_array", ("dot_line", "dot_product"))
+def _inner(config: PeArraysConfig, behavioural: bool) -> replay.Model:
+    return replay.build(DotArray(config), "dot_array", ("dot_line", "dot_product"), behavioural=behavioural)
 
 
 class Outer(Side):
     """`hdl.execute.pe_array`: a byte of each row times a row of weights of as many columns as there are lanes."""
 
-    def __init__(self, config: PeArraysConfig) -> None:
-        super().__init__(config, dense.WORD)
+    def __init__(self, config: PeArraysConfig, *, behavioural: bool = False) -> None:
+        super().__init__(config, dense.WORD, behavioural)
 
     def model(self) -> replay.Model:
-        return _outer(self.config)
+        return _outer(self.config, self.behavioural)
 
     def list_word(self, count: int, depth: int) -> int:
         return _beside(dense.rows_layout(self.config), {"count": [count], "depth": [depth]})[0]
@@ -131,11 +133,11 @@ class Outer(Side):
 class Inner(Side):
     """`hdl.execute.dot_array`: bytes of each row times as many weights of one column."""
 
-    def __init__(self, config: PeArraysConfig) -> None:
-        super().__init__(config, config.lanes)
+    def __init__(self, config: PeArraysConfig, *, behavioural: bool = False) -> None:
+        super().__init__(config, config.lanes, behavioural)
 
     def model(self) -> replay.Model:
-        return _inner(self.config)
+        return _inner(self.config, self.behavioural)
 
     def list_word(self, count: int, depth: int) -> int:
         return _beside(dot_tiles.rows_layout(self.config), {"count": [count], "words": [-(-depth // self.word)]})[0]

@@ -257,12 +257,15 @@ def run(model: Model, job: Job) -> Run:
     memory = _from_hex((work / "memory.out").read_text(encoding="ascii"), model.bus_bytes)
     if not runner.waves_wanted():
         shutil.rmtree(work)
+    words_read, words_written, cycles = counts
     return Run(
         memory[: len(job.image)],
         [int(value, 16) for _, value, _ in steps],
         [int(answer) for _, _, answer in steps],
         [int(now) for now, _, _ in steps],
-        *counts,
+        words_read,
+        words_written,
+        cycles,
         rate,
     )
 

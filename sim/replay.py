@@ -151,10 +151,10 @@ class Model:
     folder: Path
 
 
-def build(unit: wiring.Component, name: str, repeated: Sequence[str] = ()) -> Model:
-    """Built if need be. repeated: as of `runner.build`, without the unit's name."""
+def build(unit: wiring.Component, name: str, repeated: Sequence[str] = (), *, behavioural: bool = False) -> Model:
+    """Built if need be. repeated: as of `runner.build`, without the unit's name. behavioural: as of `hdl.emit`."""
     streams = streams_of(unit)
-    text = f"{verilog(unit, name)}{_MODULES}{_top(streams, name)}"
+    text = f"{verilog(unit, name, behavioural=behavioural)}{_MODULES}{_top(streams, name)}"
     folder = runner.build(text, f"{name}_replay", repeated=[f"{name}_{module}" for module in repeated])
     return Model(name, streams, folder)
 

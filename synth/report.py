@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synth import execution, hierarchy
+from synth import execution, hierarchy, lines
 from synth.arrays import TITLES, YARDSTICK, Result
 from synth.speculation import PARTS, Unit
 
@@ -173,39 +173,88 @@ def units_markdown(units: list[Unit], conditions: Mapping[str, object]) -> str:
 
 def _section(title: str, unit: hierarchy.Unit[Any]) -> list[str]:
     """A unit's table with a title above it."""
-    head, *rest = unit_rows(unit)
-    return [f"## {title}", "", _line(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(_line, rest), ""]
+    return [f"## {title}", "", *_table(unit_rows(unit), last="---"), ""]
 
 
-_EXECUTION_HEAD = ("unit", "area µm²", "registers %", "flip-flops", "memory bits", "fmax MHz", "built for")
+_EXECUTION_HEAD = (
+    "unit",
+    "area µm²",
+    "registers %",
+    "flip-flops",
+    "memory bits",
+    "fmax MHz",
+    "energy per product fJ",
+    "built for",
+)
+_ENERGY_HEAD = (
+    "line",
+    "internal",
+    "of it clock",
+    "switching",
+    "leakage",
+    "total",
+    "QN tied to Q",
+    "cycles",
+    "products",
+)
+
+Units = Mapping[tuple[str, str], execution.Unit]
+"""By preset and name."""
+Energies = Mapping[str, Mapping[str, lines.Energy]]
+"""Of the lines, by preset and module."""
 
 
-def execution_rows(units: Mapping[str, execution.Unit]) -> list[tuple[str, ...]]:
-    """The units that compute a layer, one in a line, head first, every cell as text."""
+def execution_rows(units: Units, energies: Energies) -> list[tuple[str, ...]]:
+    """The units that compute a layer, and below attention its blocks, one in a line, head first, every cell as text."""
     table: list[tuple[str, ...]] = [_EXECUTION_HEAD]
-    for name, unit in units.items():
-        whole = unit.total
-        figures = f"{whole.area_um2:.0f}", f"{100 * whole.register_share:.0f}", str(whole.registers)
-        table.append(
-            (execution.TITLES[name], *figures, str(whole.memory_bits), _megahertz(whole), execution.shape(unit.config))
-        )
+    for (preset, name), unit in units.items():
+        title = f"{execution.TITLES[name]}, {preset}"
+        table.append((title, *_figures(unit.total), "", execution.shape(unit.config)))
+        for block in execution.blocks(unit):
+            _, module = execution.LINES.get(block.name, ("", ""))
+            energy = energies.get(preset, {}).get(module)
+            spent, whole = (f"{energy.total:.0f}" if energy else ""), "one of them" if module else ""
+            table.append((f"· {block.name}", *_figures(block), spent, whole))
     return table
 
 
-def execution_text(units: Mapping[str, execution.Unit]) -> str:
+def _figures(part: hierarchy.Part) -> tuple[str, ...]:
+    share = f"{100 * part.register_share:.0f}"
+    return f"{part.area_um2:.0f}", share, str(part.registers), str(part.memory_bits), _megahertz(part)
+
+
+def execution_text(units: Units, energies: Energies) -> str:
     """The table for a terminal."""
-    return _aligned(execution_rows(units))
+    return _aligned(execution_rows(units, energies))
 
 
-def execution_markdown(units: Mapping[str, execution.Unit], conditions: Mapping[str, object]) -> str:
-    """A page with the conditions, all units in a table, and a table per unit."""
-    head, *rest = execution_rows(units)
-    lines = ["# Execution units: area, memory, clock", ""]
-    lines += [f"- {name}: {value}" for name, value in conditions.items()]
-    lines += ["", _line(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(_line, rest), ""]
-    for name, unit in units.items():
-        lines += _section(f"{execution.TITLES[name]}, {unit.preset}", unit)
-    return "\n".join(lines)
+def execution_markdown(units: Units, energies: Energies, conditions: Mapping[str, object]) -> str:
+    """A page with the conditions, all units in a table, what a product takes in each line, and a table per unit."""
+    text = ["# Execution units: area, memory, clock, energy of the lines", ""]
+    text += [f"- {name}: {value}" for name, value in conditions.items()]
+    text += ["", *_table(execution_rows(units, energies), last="---"), ""]
+    text += ["## Energy of a product in a line, fJ", "", *_table(_energy_rows(energies), last="---:"), ""]
+    for (preset, name), unit in units.items():
+        text += _section(f"{execution.TITLES[name]}, {preset}", unit)
+    return "\n".join(text)
+
+
+def _energy_rows(energies: Energies) -> list[tuple[str, ...]]:
+    table: list[tuple[str, ...]] = [_ENERGY_HEAD]
+    for preset, found in energies.items():
+        for line, (_, module) in execution.LINES.items():
+            one = found[module]
+            split = one.internal, one.clock, one.switching, one.leakage, one.total, one.joint
+            table.append(
+                (f"{line}, {preset}", *(f"{value:.1f}" for value in split), str(one.cycles), str(one.products))
+            )
+    return table
+
+
+def _table(table: list[tuple[str, ...]], last: str) -> list[str]:
+    """A table, head first; last: alignment of its last column."""
+    head, *rest = table
+    return [_line(head), "|---|" + "---:|" * (len(head) - 2) + f"{last}|", *map(_line, rest)]
 
 
 def units_plot(units: list[Unit], path: Path) -> None:

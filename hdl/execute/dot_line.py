@@ -17,6 +17,7 @@ from config.pe_arrays import PeArraysConfig
 from hdl.arith.adder import IncrementingAdder
 from hdl.arith.columns import ColumnTree
 from hdl.arith.compress import CarrySaveTree, Word, cuts_of, words_layout
+from hdl.behaviour import behavioural, total
 from hdl.execute.line import MAX_TAG_BITS, row_layout
 from hdl.execute.pe_lane import DIGITS, DIGITS_LAYOUT, WORDS, partials, recode
 from hdl.shared import share
@@ -112,9 +113,25 @@ class DotLine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        tree, beat = self._tree, self.i.payload
-        m.submodules.tree = share(tree, "dot_tree", platform)
-        words = []
+        if behavioural(self, platform):
+            enable, marks = self._control(m)
+            self._behave(m, enable, marks.first)
+        else:
+            words = self._multiply(m, platform)
+            enable, marks = self._control(m)
+            m.d.comb += [self._tree.i.eq(Cat(words)), self._tree.enable.eq(Cat(enable[1:-1]))]
+            self._accumulate(m, enable[-1], marks.first, platform)
+        tag = Signal(self._tag_bits, reset_less=True)
+        m.d.comb += self.o.payload.tag.eq(tag)
+        m.d.sync += self.o.valid.eq(enable[-1] & marks.last)
+        with m.If(enable[-1] & marks.last):
+            m.d.sync += tag.eq(marks.tag)
+        return m
+
+    def _multiply(self, m: Module, platform) -> list[Value]:
+        """The words of all products, to be summed by the tree."""
+        beat, words = self.i.payload, []
+        m.submodules.tree = share(self._tree, "dot_tree", platform)
         for number in range(self._config.lanes):
             product = DotProduct()
             m.submodules[f"product{number}"] = share(product, "dot_product", platform)
@@ -125,15 +142,26 @@ class DotLine(wiring.Component):
                 product.enter_b.eq(self.i.valid),
             ]
             words.append(product.o)
-        enable, marks = self._control(m)
-        m.d.comb += [tree.i.eq(Cat(words)), tree.enable.eq(Cat(enable[1:-1]))]
-        self._accumulate(m, enable[-1], marks.first, platform)
-        tag = Signal(self._tag_bits, reset_less=True)
-        m.d.comb += self.o.payload.tag.eq(tag)
-        m.d.sync += self.o.valid.eq(enable[-1] & marks.last)
-        with m.If(enable[-1] & marks.last):
-            m.d.sync += tag.eq(marks.tag)
-        return m
+        return words
+
+    def _behave(self, m: Module, enable: list[Value], first: Value) -> None:
+        """What the products, the tree and the accumulation come to."""
+        beat = self.i.payload
+        a, b = (Signal(row.shape(), name=name, reset_less=True) for name, row in (("a", beat.a), ("b", beat.b)))
+        with m.If(enable[0]):
+            m.d.sync += b.eq(beat.b)
+            with m.If(~beat.hold):
+                m.d.sync += a.eq(beat.a)
+        found = total([x * y for x, y in zip(a, b, strict=True)])
+        for stage, enters in enumerate(enable[1:-1]):
+            later = Signal(found.shape(), name=f"found{stage}", reset_less=True)
+            with m.If(enters):
+                m.d.sync += later.eq(found)
+            found = later
+        result = Signal.like(self.o.payload.sum, name="total", reset_less=True)
+        m.d.comb += self.o.payload.sum.eq(result)
+        with m.If(enable[-1]):
+            m.d.sync += result.eq(found + Mux(first, 0, result))
 
     def _control(self, m: Module) -> tuple[list[Value], data.View]:
         """For each register stage whether it takes what stands in front of it, and the marks of the last one's beat."""

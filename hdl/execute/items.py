@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sparse items: what they look like, and how records of the plan become some; a plan that breaks its rules is told.
 
-records ─┬─► expected? allowed? ───────────────────────────► error
-         ├─► KEYS: chunk so far, count so far ─► item ─► o
-         └─► COPY, LEADER ─► others
+records ─┤register├─┬─► expected? allowed? ─┤register├─► error
+                    └──────────────────────┤register├─┬─► KEYS: chunk so far, count so far ─► item ─► o
+                                                      └─► COPY, LEADER ─► others
 """
+
+from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
@@ -82,10 +84,10 @@ class ItemReader(wiring.Component):
     error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. They stay until `clear`. Nothing of that record
     nor of what follows goes out, and all that comes is taken.
 
-    Outputs are registered, 2 cycles behind the record; no `valid` depends on a `ready`. A layer needs no reset.
+    Outputs are registered, 3 cycles behind the record; no `valid` depends on a `ready`. A layer needs no reset.
     """
 
-    latency = 2
+    latency = 3
 
     def __init__(self, config: ItemsConfig):
         self._config = config
@@ -104,24 +106,28 @@ class ItemReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        valid, advance, steps, good = Signal(), Signal(), Signal(), Signal()
-        record = Signal(record_layout(self._config), reset_less=True)
+        layout = record_layout(self._config)
+        checked, judged = (Signal(layout, name=name, reset_less=True) for name in ("checked", "judged"))
+        advance, takes, steps, good = (Signal(name=name) for name in ("advance", "takes", "steps", "good"))
+        valid = Signal(2)
         m.d.comb += [
             advance.eq((~self.o.valid | self.o.ready) & (~self.others.valid | self.others.ready)),
             self.i.ready.eq(advance | self.error),
-            steps.eq(valid & advance & ~self.error),
+            takes.eq(self.i.valid & advance),
+            steps.eq(valid[0] & advance),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += valid.eq(self.i.valid)
-            with m.If(self.i.valid):
-                m.d.sync += record.eq(self.i.payload)
-        broken = self._check(m, record, self.i.valid & self.i.ready, steps, platform)
-        m.d.comb += good.eq(steps & (broken == Broken.NONE))
-        with m.If(steps & ~good):
-            m.d.sync += [self.error.eq(1), self.broken.eq(broken)]
-        self._collect(m, record, good)
-        with m.If(good & (record.kind != Kind.KEYS)):
-            m.d.sync += [self.others.valid.eq(1), self.others.payload.eq(record)]
+        with m.If(advance):
+            m.d.sync += valid.eq(Cat(self.i.valid, valid[0]))
+        for after, before, moves in ((checked, self.i.payload, takes), (judged, checked, steps)):
+            with m.If(moves):
+                m.d.sync += after.eq(before)
+        broken = self._judge(m, self._check(m, checked, takes, steps, platform), steps)
+        m.d.comb += good.eq(valid[1] & advance & ~self.error & (broken == Broken.NONE))
+        with m.If(valid[1] & advance & ~self.error):
+            m.d.sync += [self.error.eq(broken != Broken.NONE), self.broken.eq(broken)]
+        self._collect(m, judged, self._count(m, checked, takes, steps), good)
+        with m.If(good & (judged.kind != Kind.KEYS)):
+            m.d.sync += [self.others.valid.eq(1), self.others.payload.eq(judged)]
         with m.Elif(self.others.ready):
             m.d.sync += self.others.valid.eq(0)
         corner(m, platform, "plan_refused", self.error)
@@ -129,23 +135,27 @@ class ItemReader(wiring.Component):
         corner(m, platform, "others_wait", self.others.valid & ~self.others.ready)
         return ResetInserter(self.clear)(m)
 
-    def _check(self, m: Module, record: data.View, taken: Value, steps: Value, platform) -> Value:
-        """The rule that the record breaks."""
-        broken = Signal(Broken)
+    def _check(self, m: Module, record: data.View, takes: Value, steps: Value, platform) -> dict[Broken, Value]:
+        """For each rule, whether the record breaks it."""
         kind = {each: record.kind == each for each in Kind}
         some, in_order = self._follow(m, record, kind, steps)
-        critical = self._criticals(m, record, taken, steps, platform)
-        beyond = self._beyond(m, record)
-        with m.If(~in_order):
-            m.d.comb += broken.eq(Broken.ORDER)
-        with m.Elif(kind[Kind.COPY] & ((record.reference >= record.row) | ~critical)):
-            m.d.comb += broken.eq(Broken.COPY)
-        with m.Elif(kind[Kind.KEYS] & beyond):
-            m.d.comb += broken.eq(Broken.BEYOND)
-        with m.Elif(kind[Kind.KEYS] & record.end & ~some & ~record.keys.any()):
-            m.d.comb += broken.eq(Broken.EMPTY)
-        with m.Elif(kind[Kind.LEADER] & (record.reference > record.row)):
-            m.d.comb += broken.eq(Broken.LEADER)
+        critical = self._criticals(m, record, takes, steps, platform)
+        return {
+            Broken.ORDER: ~in_order,
+            Broken.COPY: kind[Kind.COPY] & ((record.reference >= record.row) | ~critical),
+            Broken.BEYOND: kind[Kind.KEYS] & self._beyond(m, record),
+            Broken.EMPTY: kind[Kind.KEYS] & record.end & ~some & ~record.keys.any(),
+            Broken.LEADER: kind[Kind.LEADER] & (record.reference > record.row),
+        }
+
+    def _judge(self, m: Module, breaks: dict[Broken, Value], steps: Value) -> Value:
+        """The first rule that was broken, a step later."""
+        flags, broken = Signal(len(breaks), reset_less=True), Signal(Broken)
+        with m.If(steps):
+            m.d.sync += flags.eq(Cat(breaks.values()))
+        for number, rule in reversed(list(enumerate(breaks))):
+            with m.If(flags[number]):
+                m.d.comb += broken.eq(rule)
         return broken
 
     def _beyond(self, m: Module, record: data.View) -> Value:
@@ -164,14 +174,17 @@ class ItemReader(wiring.Component):
         config = self._config
         head, row, led = Signal(range(config.heads)), Signal(range(config.tokens)), Signal(range(config.tokens))
         chunk, some, over = Signal.like(record.chunk), Signal(), Signal()
-        final, last_head = row == (self.tokens - 1)[: len(row)], head == (self.heads - 1)[: len(head)]
+        # They stand still when the first record is there.
+        last_row, highest = Signal.like(row, reset_less=True), Signal.like(head, reset_less=True)
+        m.d.sync += [last_row.eq(self.tokens - 1), highest.eq(self.heads - 1)]
+        final, last_head = row == last_row, head == highest
         # `over`: all rows of the layer have come. In the last head, leaders are those of rows that came before.
         leads = (record.head == head) & last_head & (record.row == led)
         leads &= (over | (led < row)) & (chunk == 0)
         tells = ~over & (record.head == head) & (record.row == row) & ~record.last
         chunks = Mux(kind[Kind.KEYS], record.chunk == chunk, record.end & (chunk == 0))
         in_order = Mux(kind[Kind.LEADER], leads & record.end, tells & chunks & (kind[Kind.KEYS] | kind[Kind.COPY]))
-        in_order &= ~kind[Kind.LEADER] | (record.last == (led == (self.tokens - 1)[: len(led)]))
+        in_order &= ~kind[Kind.LEADER] | (record.last == (led == last_row))
         with m.If(steps & kind[Kind.LEADER]):
             m.d.sync += led.eq(Mux(record.last, 0, led + 1))
             with m.If(record.last):
@@ -184,7 +197,7 @@ class ItemReader(wiring.Component):
                     m.d.sync += [over.eq(last_head), head.eq(Mux(last_head, head, head + 1))]
         return some, in_order
 
-    def _criticals(self, m: Module, record: data.View, taken: Value, steps: Value, platform) -> Value:
+    def _criticals(self, m: Module, record: data.View, takes: Value, steps: Value, platform) -> Value:
         """Is the row that the record refers to critical? Rows come in order, so what an earlier head left is behind."""
         store = Store(self._config.tokens, 1)
         m.submodules.criticals = share(store, "criticals", platform)
@@ -195,14 +208,26 @@ class ItemReader(wiring.Component):
             store.write.eq(steps & (record.kind != Kind.LEADER)),
             store.write_at.eq(record.row),
             store.word.eq(record.kind == Kind.KEYS),
-            store.read.eq(taken),
+            store.read.eq(takes),
             store.read_at.eq(reference),
         ]
-        with m.If(taken):
+        with m.If(takes):
             m.d.sync += [again.eq(store.write & (record.row == reference)), was.eq(store.word)]
         return Mux(again, was, store.stored)
 
-    def _collect(self, m: Module, record: data.View, good: Value) -> None:
+    def _count(self, m: Module, checked: data.View, takes: Value, steps: Value) -> Value:
+        """How many keys the judged record has: by fours when it comes, all of them a step later."""
+        keys = self.i.payload.keys
+        fours = [_added(keys[low : low + 4]) for low in range(0, len(keys), 4)]
+        parts = [Signal.like(four, name=f"four{n}", reset_less=True) for n, four in enumerate(fours)]
+        count = Signal(range(len(keys) + 1), reset_less=True)
+        with m.If(takes):
+            m.d.sync += [part.eq(four) for part, four in zip(parts, fours, strict=True)]
+        with m.If(steps):
+            m.d.sync += count.eq(_added(parts))
+        return count
+
+    def _collect(self, m: Module, record: data.View, keys: Value, good: Value) -> None:
         """Keys of a chunk, record after record; the item leaves with the last of them, if there are any."""
         config = self._config
         parts = config.chunk // config.record
@@ -213,12 +238,13 @@ class ItemReader(wiring.Component):
         here = Cat(record.keys & (part == n).replicate(config.record) for n in range(parts))
         m.d.comb += [
             new_keys.eq(Mux(first, 0, so_far) | here),
-            new_count.eq(Mux(first, 0, count) + sum(record.keys)),
+            new_count.eq(Mux(first, 0, count) + keys),
         ]
         is_keys = good & (record.kind == Kind.KEYS)
         with m.If(is_keys):
             m.d.sync += [so_far.eq(new_keys), count.eq(new_count)]
-        with m.If(is_keys & (record.end | (part == parts - 1)) & new_count.any()):
+        any_keys = (keys != 0) | (~first & (count != 0))
+        with m.If(is_keys & (record.end | (part == parts - 1)) & any_keys):
             m.d.sync += [
                 self.o.valid.eq(1),
                 self.o.payload.head.eq(record.head),
@@ -229,3 +255,11 @@ class ItemReader(wiring.Component):
             ]
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+
+
+def _added(words: Sequence[Value]) -> Value:
+    """The sum of few words, in pairs."""
+    words = list(words)
+    while len(words) > 1:
+        words = [*(a + b for a, b in zip(words[::2], words[1::2], strict=False)), *words[len(words) & ~1 :]]
+    return words[0]

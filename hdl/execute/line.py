@@ -16,11 +16,14 @@ from amaranth.lib.wiring import In, Out
 from config.array import require_range
 from config.formats import OPERAND_BITS
 from config.pe_arrays import PeArraysConfig
+from hdl.behaviour import behavioural
 from hdl.cover import corner
 from hdl.execute.pe_lane import BIAS, BIAS_SHIFT, BUNDLE, CONTROL, SCALAR_BITS, PeBundle, recode, sum_layout
 from hdl.shared import share
 
 MAX_TAG_BITS = 64
+LATENCY = 4
+"""From an item's last beat to its sums: operands, sums, held, and their upper part."""
 
 
 def row_layout(lanes: int) -> data.ArrayLayout:
@@ -83,12 +86,24 @@ class PeLine(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from an item's last beat to its sums: operands, sums, held, and their upper part."""
-        return 4
+        """Cycles from an item's last beat to its sums."""
+        return LATENCY
 
     def elaborate(self, platform):
         m = Module()
         control, enter, first = Signal(CONTROL), Signal(), Signal(reset_less=True)
+        if behavioural(self, platform):
+            self._move(m, control, enter, first, platform)
+            self._choose(m, self._behave(m, control, enter, first))
+            return m
+        held = self._multiply(m, control, enter, platform)
+        self._move(m, control, enter, first, platform)
+        self._offset(m, control, first)
+        self._choose(m, held)
+        return m
+
+    def _multiply(self, m: Module, control: data.View, enter: Value, platform) -> list[Value]:
+        """The pairs of all lanes that are held."""
         beat, held = self.i.payload, []
         for number, bundle in enumerate(self._bundles):
             lanes = len(bundle.held)
@@ -100,11 +115,27 @@ class PeLine(wiring.Component):
                 bundle.enter.eq(enter),
                 bundle.control.eq(control),
             ]
-            held += list(bundle.held)
-        self._move(m, control, enter, first, platform)
-        self._offset(m, control, first)
-        self._choose(m, held)
-        return m
+            held += [lane.as_value() for lane in bundle.held]
+        return held
+
+    def _behave(self, m: Module, control: data.View, enter: Value, first: Value) -> list[Value]:
+        """What `_multiply` comes to with the offset: whole sums, each beside carries that are all 0."""
+        beat, held = self.i.payload, []
+        a, b = Signal.like(beat.a, name="a", reset_less=True), Signal(beat.b.shape(), name="b", reset_less=True)
+        with m.If(enter):
+            m.d.sync += a.eq(beat.a)
+        with m.If(control.take):
+            m.d.sync += b.eq(beat.b)
+        for lane, operand in enumerate(b):
+            total, kept = (
+                Signal(self._config.acc_bits, name=f"{name}{lane}", reset_less=True) for name in ("total", "kept")
+            )
+            with m.If(control.update):
+                m.d.sync += total.eq(a * operand + Mux(first, 0, total))
+            with m.If(control.keep):
+                m.d.sync += kept.eq(total)
+            held.append(kept)
+        return held
 
     def _move(self, m: Module, control: data.View, enter: Value, first: Value, platform) -> None:
         """A beat's operands wait for their turn; a whole sum, in the accumulators, until the held one may go."""
@@ -163,9 +194,9 @@ class PeLine(wiring.Component):
             m.d.sync += held.eq(offset)
         m.d.comb += self.sums.offset.eq(Cat(Const(0, BIAS_SHIFT), held))
 
-    def _choose(self, m: Module, held: list[data.View]) -> None:
+    def _choose(self, m: Module, held: list[Value]) -> None:
         for k, pair in enumerate(self.sums.pairs):
             shown: Value = Const(0, len(pair.as_value()))
             for group, lane in enumerate(held[k :: self._config.scalers]):
-                shown |= lane.as_value() & self.select[group].replicate(len(shown))
+                shown |= lane & self.select[group].replicate(len(lane))
             m.d.comb += pair.as_value().eq(shown)

@@ -7,7 +7,7 @@ references ──────► … of rows ─────────┤     
 hidden 0, 1 ────► HIDDEN, two banks ──┘     └─ fetch, while the queue has places
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -134,7 +134,12 @@ class Activations(wiring.Component):
                 bank.refer_at.word.eq(its_place),
                 bank.reference.eq(refers.reference),
             ]
-        m.d.sync += self.contexts.eq(Mux(self.start, 0, self.contexts + contexts.write))
+        written = Signal()
+        m.d.sync += written.eq(contexts.write & ~self.start)
+        with m.If(self.start):
+            m.d.sync += self.contexts.eq(0)
+        with m.Elif(written):
+            m.d.sync += self.contexts.eq(self.contexts + 1)
 
     def _write_hidden(self, m: Module, platform) -> None:
         """A word into each bank; who writes, if both want to, in turn."""
@@ -165,7 +170,9 @@ class Activations(wiring.Component):
         # One more stands at its output.
         queue = WordQueue(PLACES - 1, word_layout(config))
         m.submodules[f"queue{reader}"] = share(queue, queue.name, platform)
-        free, may = Signal(range(PLACES + 1), init=PLACES), Signal()
+        # `some`: there is a free place, known without looking at how many.
+        free, some = Signal(range(PLACES + 1), init=PLACES), Signal(init=1)
+        may, comes, leaves = Signal(), Signal(), Signal()
         chosen, came, words = [], [], []
         for region in READERS[reader]:
             to, place = in_bank(config, region, fetch.payload.word)
@@ -179,11 +186,16 @@ class Activations(wiring.Component):
                 came.append(bank.came[reader])
                 words.append(Value.cast(bank.stored))
         m.d.comb += [
-            may.eq(fetch.valid & (free != 0)),
-            fetch.ready.eq(Cat(chosen).any()),
+            may.eq(fetch.valid & some),
+            comes.eq(Cat(chosen).any()),
+            leaves.eq(fetched.valid & fetched.ready),
+            fetch.ready.eq(comes),
             queue.i.valid.eq(Cat(came).any()),
             queue.i.payload.as_value().eq(one_of(Cat(came), words)),
         ]
         wiring.connect(m, queue.o, wiring.flipped(fetched))
-        m.d.sync += free.eq(free - fetch.ready + (fetched.valid & fetched.ready))
-        corner(m, platform, f"reader{reader}_has_no_place", fetch.valid & (free == 0))
+        with m.If(comes & ~leaves):
+            m.d.sync += [free.eq(free - 1), some.eq(free != 1)]
+        with m.If(leaves & ~comes):
+            m.d.sync += [free.eq(free + 1), some.eq(1)]
+        corner(m, platform, f"reader{reader}_has_no_place", fetch.valid & ~some)

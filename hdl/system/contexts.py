@@ -46,7 +46,8 @@ class LineWords(wiring.Component):
     Members
     -------
     i: In, stream of `context_layout(config)`: `groups` beats a context; waits while both places are whole.
-    whole: Out, 1: a context is. take: In, 1, if one is: it leaves; name, word: Out, whose, and what, in the next cycle.
+    asks: Out, 1: a context is whole. take: In, 1, in the cycle behind one in which it asks: it leaves; name, word: Out,
+    whose, and what, in the next cycle.
     A beat a cycle, and contexts without a pause if one is taken as often as one comes.
     """
 
@@ -55,7 +56,7 @@ class LineWords(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(context_layout(config))),
-                "whole": Out(1),
+                "asks": Out(1),
                 "take": In(1),
                 "name": Out(name_layout(config)),
                 "word": Out(word_layout(config)),
@@ -73,7 +74,7 @@ class LineWords(wiring.Component):
         there, write_at, read_at = Signal(range(PLACES + 1)), Signal(range(PLACES)), Signal(range(PLACES))
         group, comes, ends = Signal(groups, init=1), Signal(), Signal()
         m.d.comb += [
-            self.whole.eq(there != 0),
+            self.asks.eq((there == PLACES) | ((there != 0) & ~self.take)),
             self.i.ready.eq(there != PLACES),
             comes.eq(self.i.valid & self.i.ready),
             ends.eq(comes & group[-1]),
@@ -120,18 +121,18 @@ class Contexts(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lines = self._lines
-        choice, chosen = FairChoice(len(lines)), Signal(len(lines))
+        choice, taken, shown = FairChoice(len(lines)), Signal(len(lines)), Signal(len(lines))
         m.submodules.choice = share(choice, "context_choice", platform)
         for number, line in enumerate(lines):
             m.submodules[f"line{number}"] = share(line, "context_line_words", platform)
             wiring.connect(m, wiring.flipped(getattr(self, f"context{number}")), line.i)
-            m.d.comb += line.take.eq(choice.chosen[number])
-        m.d.comb += choice.asks.eq(Cat(line.whole for line in lines))
-        m.d.sync += chosen.eq(choice.chosen)
+            m.d.comb += line.take.eq(taken[number])
+        m.d.sync += [taken.eq(choice.chosen), shown.eq(taken)]
         m.d.comb += [
-            self.write.eq(chosen.any()),
-            self.name.as_value().eq(one_of(chosen, [Value.cast(line.name) for line in lines])),
-            self.word.as_value().eq(one_of(chosen, [Value.cast(line.word) for line in lines])),
+            choice.asks.eq(Cat(line.asks for line in lines)),
+            self.write.eq(shown.any()),
+            self.name.as_value().eq(one_of(shown, [Value.cast(line.name) for line in lines])),
+            self.word.as_value().eq(one_of(shown, [Value.cast(line.word) for line in lines])),
         ]
         corner(m, platform, "contexts_wait", (choice.asks & ~choice.chosen).any())
         corner(m, platform, "line_waits", Cat(~line.i.ready for line in lines).any())

@@ -4,7 +4,7 @@
 i ─► all bytes ─► width, ffn in words of `lanes` ─► faults ─► lowest code ─► o
 """
 
-from amaranth.hdl import Array, C, Cat, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -79,8 +79,8 @@ class WordCount(wiring.Component):
 
     Parameters: `bits` of the number; `lanes`; `most` words.
 
-    Members: start: In, 1: `bytes`: In; it is counted from the next cycle on. busy: Out, 1. words: Out; whole: Out, 1:
-    the number is so many words, and nothing is left.
+    Members: start: In, 1: `bytes`: In, which stands, is counted from the next cycle on. busy: Out, 1. words: Out.
+    whole: Out, 1: it is so many words, and nothing is left.
     """
 
     def __init__(self, bits: int, lanes: int, most: int):
@@ -97,12 +97,12 @@ class WordCount(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        left = Signal.like(self.bytes)
-        m.d.comb += [self.busy.eq(~less(left, self._lanes) & (self.words != self._most)), self.whole.eq(left == 0)]
+        reached = Signal.like(self.bytes)
+        m.d.comb += [self.whole.eq(reached == self.bytes), self.busy.eq(~self.whole & (self.words != self._most))]
         with m.If(self.start):
-            m.d.sync += [left.eq(self.bytes), self.words.eq(0)]
+            m.d.sync += [reached.eq(0), self.words.eq(0)]
         with m.Elif(self.busy):
-            m.d.sync += [left.eq(left - self._lanes), self.words.eq(self.words + 1)]
+            m.d.sync += [reached.eq(reached + self._lanes), self.words.eq(self.words + 1)]
         return m
 
 
@@ -176,10 +176,11 @@ class DescriptorReader(wiring.Component):
         """Takes a word. Returns whether it is the last."""
         bits = self._config.bus_bits
         count = len(descriptor) // bits
-        number, spare = Signal(range(count)), ~used_bits()
-        unused = Array(C((spare >> (bits * n)) & ((1 << bits) - 1), bits) for n in range(count))[number]
+        number = Signal(range(count))
+        spare = [(~used_bits() >> (bits * n)) & ((1 << bits) - 1) for n in range(count)]
+        strays = [(number == n) & (self.i.payload & mask).any() for n, mask in enumerate(spare) if mask]
         with m.If(self.i.valid):
-            m.d.sync += [stray.eq(stray | (self.i.payload & unused).any()), number.eq(number + 1)]
+            m.d.sync += [stray.eq(stray | Cat(strays).any()), number.eq(number + 1)]
             with m.Switch(number):
                 for n in range(count):
                     with m.Case(n):
@@ -221,9 +222,9 @@ class DescriptorReader(wiring.Component):
         low = exact_log2(self._config.bus_bytes)
         x, y, mask = ~self._flag(given, Flag.CHAINED), self._flag(given, Flag.WRITE), self._flag(given, Flag.MASK)
         used = {"x": x, "x_stride": x, "y": y, "y_stride": y, "key_mask": mask}
-        used |= dict.fromkeys(("parameters", "weights1", "weights2"), C(1))
+        used |= dict.fromkeys(("parameters", "weights1", "weights2"), Const(1))
         if self._config.speculation.method != "dense":
-            used["predictor"] = C(1)
+            used["predictor"] = Const(1)
         return [is_used & given[name][:low].any() for name, is_used in used.items()]
 
     def _tell(self, m: Module, given, width_words: Value, ffn_words: Value) -> None:

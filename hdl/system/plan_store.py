@@ -57,7 +57,7 @@ class PlanStore(wiring.Component):
     error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. Until `start`: then all records are taken, but
     nothing more is kept of them, and `complete` does not come.
 
-    No `valid` depends on a `ready`. From a record to the reference, and to an item's place in memory, 2 cycles.
+    No `valid` depends on a `ready`. From a record to the reference, and to an item's place in memory, 3 cycles.
     """
 
     def __init__(self, config: SystemConfig):
@@ -159,10 +159,11 @@ class PlanStore(wiring.Component):
         m.submodules.kept = share(store, store.name, platform)
         at, item = self.references.payload, self._reader.o
         kept, head = Signal(kept_layout(config), reset_less=True), Signal(range(config.heads), reset_less=True)
-        last, whole = Signal(), Signal()
-        bits, before = item.valid.replicate(config.tokens), (at.row != 0).replicate(config.tokens)
+        last, whole, anew, last_row = Signal(), Signal(), Signal(init=1), Signal(token_shape(config), reset_less=True)
+        bits, before = item.valid.replicate(config.tokens), (~anew).replicate(config.tokens)
+        m.d.sync += last_row.eq(self.tokens - 1)
         m.d.comb += [
-            last.eq(row & (at.row == (self.tokens - 1)[: len(at.row)])),
+            last.eq(row & (at.row == last_row)),
             store.write.eq(whole),
             store.write_at.eq(head),
             store.word.eq(kept),
@@ -176,10 +177,11 @@ class PlanStore(wiring.Component):
                 kept.columns.eq((kept.columns & before) | (item.payload.keys & bits)),
                 kept.critical.eq((kept.critical & before) | ((1 << at.row) & bits)),
                 head.eq(at.head),
+                anew.eq(last),
             ]
         m.d.sync += [whole.eq(last & ~self.start), self.planned.eq(self.planned + whole)]
         with m.If(self.start):
-            m.d.sync += self.planned.eq(0)
+            m.d.sync += [self.planned.eq(0), anew.eq(1)]
 
     def _keep_copies(self, m: Module, row: Value, platform) -> None:
         """Leaders, and the rows that head 0 names."""

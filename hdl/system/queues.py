@@ -33,11 +33,13 @@ class WordQueue(wiring.Component):
         store = Store(self._depth, self._shape)
         m.submodules.store = share(store, store.name, platform)
         write_at, read_at = Signal(range(self._depth)), Signal(range(self._depth))
-        there, enters, moves = Signal(range(self._depth + 1)), Signal(), Signal()
+        # `any`, `full`: what is known of `there` without looking at it.
+        there, any_, full = Signal(range(self._depth + 1)), Signal(), Signal()
+        enters, moves = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(there != self._depth),
-            enters.eq(self.i.valid & self.i.ready),
-            moves.eq((there != 0) & (~self.o.valid | self.o.ready)),
+            self.i.ready.eq(~full),
+            enters.eq(self.i.valid & ~full),
+            moves.eq(any_ & (~self.o.valid | self.o.ready)),
             store.write.eq(enters),
             store.write_at.eq(write_at),
             store.word.eq(self.i.payload),
@@ -45,12 +47,16 @@ class WordQueue(wiring.Component):
             store.read_at.eq(read_at),
             self.o.payload.eq(store.stored),
         ]
-        m.d.sync += [there.eq(there + enters - moves), self.o.valid.eq(moves | (self.o.valid & ~self.o.ready))]
+        m.d.sync += self.o.valid.eq(moves | (self.o.valid & ~self.o.ready))
+        with m.If(enters & ~moves):
+            m.d.sync += [there.eq(there + 1), any_.eq(1), full.eq(there == self._depth - 1)]
+        with m.If(moves & ~enters):
+            m.d.sync += [there.eq(there - 1), any_.eq(there != 1), full.eq(0)]
         for place, goes_on in ((write_at, enters), (read_at, moves)):
             with m.If(goes_on):
                 m.d.sync += place.eq(Mux(place == self._depth - 1, 0, place + 1))
         with m.If(self.clear):
-            m.d.sync += [there.eq(0), self.o.valid.eq(0), write_at.eq(0), read_at.eq(0)]
+            m.d.sync += [there.eq(0), any_.eq(0), full.eq(0), self.o.valid.eq(0), write_at.eq(0), read_at.eq(0)]
         return m
 
 

@@ -54,6 +54,7 @@ class MemoryReader(wiring.Component):
         require_sizes(config, burst, depth, outstanding)
         self._config, self._channels, self._outstanding = config, channels, outstanding
         self._bursts = [Bursts(config, burst) for _ in range(channels)]
+        self._words = [WordQueue(depth, bus_shape(config)) for _ in range(channels)]
         self._depth = depth
         super().__init__(
             {
@@ -124,7 +125,7 @@ class MemoryReader(wiring.Component):
 
     def _queue(self, m: Module, number: int, bursts: Bursts, takes: Value, comes: Value, platform) -> Value:
         """A channel's words. Returns whether its burst finds room."""
-        words, o = WordQueue(self._depth, bus_shape(self._config)), getattr(self, f"o{number}")
+        words, o = self._words[number], getattr(self, f"o{number}")
         m.submodules[f"words{number}"] = share(words, words.name, platform)
         wiring.connect(m, words.o, wiring.flipped(o))
         m.d.comb += [words.i.valid.eq(comes), words.i.payload.eq(self.m_axi_rdata), words.clear.eq(self.clear)]

@@ -5,13 +5,14 @@ start ─► ask ─► read ─► layer ─┬─► … ─► done          
                   └────────────┴─► stop ─► error
 """
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from config.descriptor import DESCRIPTOR_BYTES, ErrorCode
 from config.system import ADDRESS_BITS, SystemConfig
+from hdl.arith.successor import Successor
 from hdl.system.axi import TRANSFER
 from hdl.system.descriptor import CODE_SHAPE, DescriptorReader, layer_layout
 from hdl.system.layouts import bus_shape
@@ -72,6 +73,7 @@ class DescriptorWalker(wiring.Component):
         m.submodules.reader = ResetInserter(self.clear)(reader)
         address, left, quiet, unwanted = Signal(ADDRESS_BITS), Signal(INDEX_BITS), Signal(), Signal()
         read = reader.o.payload
+        following = self._behind(m, address)
         m.d.comb += [
             self.busy.eq(1),
             self.job.payload.address.eq(address),
@@ -138,7 +140,7 @@ class DescriptorWalker(wiring.Component):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
                 with m.Else():
-                    m.d.sync += [address.eq(address + DESCRIPTOR_BYTES), self.error_index.eq(self.error_index + 1)]
+                    m.d.sync += [address.eq(following), self.error_index.eq(self.error_index + 1)]
                     m.next = "ASK"
             with m.State("STOP"):
                 m.d.comb += self.stop.eq(1)
@@ -147,3 +149,11 @@ class DescriptorWalker(wiring.Component):
                     m.next = "IDLE"
         m.d.sync += unwanted.eq((unwanted | self.soft_reset) & ~self.clear)
         return m
+
+    @staticmethod
+    def _behind(m: Module, address: Value) -> Value:
+        """Where the next descriptor is: known before this one has been judged."""
+        low = exact_log2(DESCRIPTOR_BYTES)
+        m.submodules.successor = successor = Successor(ADDRESS_BITS - low)
+        m.d.comb += successor.value.eq(address[low:])
+        return Cat(address[:low], successor.o)

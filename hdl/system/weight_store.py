@@ -37,7 +37,7 @@ TURNS = 4
 
 
 def geared(m: Module, name: str, given, to_bits: int, platform):
-    """The stream in words of `to_bits`, and what ends such a word, or None where that is of no account."""
+    """The stream in words of `to_bits`, and `end` of the `Split` or `Join` that makes them, or None without one."""
     bits = len(Value.cast(given.payload))
     if bits == to_bits:
         return given, None
@@ -95,7 +95,8 @@ class WeightLoader(wiring.Component):
             behind.eq(tile + 1),
             self.loads.ready.eq(moves & last & within & (behind == load.tiles)),
         ]
-        if end is not None:
+        if config.bus_bytes > config.lanes:
+            # What fills a word of the bus up.
             m.d.comb += end.eq(last & within)
         for target, out in zip(targets, outs, strict=True):
             m.d.comb += [
@@ -223,12 +224,15 @@ class WeightStore(wiring.Component):
             entries.append(given)
         lower, upper = entries
         second, group = Signal(), Signal(columns_shape(ports))
-        fire, half, ends, last = Signal(), Signal(), Signal(), Signal()
+        fire, half, ends, last, offered, told = Signal(), Signal(), Signal(), Signal(), Signal(), Signal()
+        m.d.sync += told.eq((told | (self.choices.valid & self.choices.ready)) & ~fire)
         m.d.comb += [
             half.eq(turn.half | second),
-            self.column.valid.eq(turns.o.valid & self.choices.ready & Mux(half, upper.valid, lower.valid)),
+            offered.eq(turns.o.valid & Mux(half, upper.valid, lower.valid)),
+            self.column.valid.eq(offered & (told | self.choices.ready)),
             fire.eq(self.column.valid & self.column.ready),
-            self.choices.valid.eq(fire),
+            # The array takes columns with the last of their results, and the first may have left by then.
+            self.choices.valid.eq(offered & ~told),
             lower.ready.eq(fire & ~half),
             upper.ready.eq(fire & half),
             ends.eq(second | ~turn.double),

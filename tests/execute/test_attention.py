@@ -28,7 +28,9 @@ def random_operands(config: ItemsConfig, density: float, *, steep: int = 0) -> O
 @pytest.mark.parametrize("taken", [1, 0.3])
 def test_random_plans(taken: float) -> None:
     layers = [random_operands(SMALL, density, steep=steep) for density, steep in ((0.5, 0), (0.05, 3), (1.0, 6))]
-    for run in attention.run(SMALL, ARRAYS, layers, taken=taken):
+    runs = attention.run(SMALL, ARRAYS, layers, taken=taken)
+    assert attention.run(SMALL, ARRAYS, layers, taken=taken, behavioural=True) == runs
+    for run in runs:
         scored, added = run.use(SMALL.lines)
         print(f"{run.keys} keys in {run.cycles} cycles: {scored:.3f} scored, {added:.3f} added")
 
@@ -41,7 +43,7 @@ def test_real_plans() -> None:
     scales = [attention.of_heads(each, config.heads) for each in (layer.exponent, layer.context)]
     masks = {"spls": seen["mask"], "lapa": plan("lapa", 2), "all keys": np.ones_like(seen["mask"])}
     layers = [Operands(seen["q"], seen["k"], seen["v"], mask, *scales) for mask in masks.values()]
-    runs = attention.run(config, pe_arrays("minilm"), layers, stores=4)
+    runs = attention.run(config, pe_arrays("minilm"), layers, stores=4, behavioural=True)
     for name, run in zip(masks, runs, strict=True):
         scored, added = run.use(config.lines)
         print(

@@ -49,7 +49,7 @@ def read(
         nonlocal taken, broken
         for tokens, layer in layers:
             # The settings of a layer stand until all of the one before is out.
-            for _ in range(20 if stall else 3):
+            for _ in range(20 if stall else 4):
                 context.set(dut.o.ready, 1)
                 context.set(dut.others.ready, 1)
                 o.sample(context)
@@ -75,7 +75,7 @@ def read(
             context.set(dut.i.valid, 0)
         context.set(dut.o.ready, 1)
         context.set(dut.others.ready, 1)
-        for _ in range(4):
+        for _ in range(5):
             o.sample(context)
             others.sample(context)
             await context.tick()
@@ -268,7 +268,7 @@ def test_clear_is_like_a_reset(breaks: bool) -> None:
     dut, plan = ItemReader(CONFIG), random_one(5)
     part = sent(CONFIG, random_one(4))[:13]
     if breaks:
-        part[11] = replace(part[11], row=15)
+        part[8] = replace(part[8], row=15)
     sinks = [simulate.Sink(stream) for stream in (dut.o, dut.others)]
     payload = Value.cast(dut.i.payload)
 

@@ -2,6 +2,7 @@
 """Writes to activations and reads of them at the same time, of different rows, as payloads of all streams."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +23,12 @@ class Round:
     contexts: int
 
 
-def shaped(config: SystemConfig, **changes: object) -> SystemConfig:
-    """Another one, of other widths or lanes of the residual stream."""
-    width, ffn = changes.pop("width", config.speculation.width), changes.pop("ffn", config.ffn)
-    unit = replace(config.speculation, width=width)
-    arrays = replace(config.attention.arrays, **{n: changes.pop(n) for n in ("scalers",) if n in changes})
-    return replace(config, speculation=unit, attention=replace(config.attention, arrays=arrays), ffn=ffn, **changes)
+def shaped(config: SystemConfig, *, scalers: int = 1, heads: int = 2, **changes: Any) -> SystemConfig:
+    """Another one: `width` of the speculation unit, and other fields of its own."""
+    attention, unit = config.attention, config.speculation
+    arrays, items = replace(attention.arrays, scalers=scalers), replace(attention.items, heads=heads)
+    unit = replace(unit, heads=heads, width=changes.pop("width", unit.width))
+    return replace(config, speculation=unit, attention=replace(attention, arrays=arrays, items=items), **changes)
 
 
 @dataclass

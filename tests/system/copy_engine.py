@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The smallest accelerator: reads rows of words and writes them elsewhere. With ports as those of the real ones."""
 
+from collections.abc import Mapping, Sequence
+
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -10,6 +12,7 @@ from hdl.system import axi
 from hdl.system.axi_lite import AxiLiteSlave
 from hdl.system.reader import MemoryReader
 from hdl.system.writer import MemoryWriter
+from tests.planted import Fault, Switched
 
 PREFIX, ADDRESS_BITS = "s_axi_ctrl", 6
 CHANNELS = 2
@@ -17,8 +20,18 @@ START, CLEAR = 1, 2
 """Of register 0, what writes do."""
 DONE, READ_ERROR, WRITE_ERROR = 1, 2, 4
 """Of register 4, what it reads as."""
-REGISTERS = {"control": 0, "status": 4, "from": 8, "to": 16, "bytes": 24, "rows": 28, "from_stride": 32, "to_stride": 36,
-             "channel": 40}  # fmt: skip
+REGISTERS = {
+    "control": 0,
+    "status": 4,
+    "from": 8,
+    "to": 16,
+    "bytes": 24,
+    "rows": 28,
+    "from_stride": 32,
+    "to_stride": 36,
+    "channel": 40,
+    "fault": 60,
+}
 
 
 class CopyEngine(wiring.Component):
@@ -52,9 +65,8 @@ class CopyEngine(wiring.Component):
         m.d.comb += [slave.written.eq(1), slave.there.eq(1)]
         with m.Switch(slave.write_at):
             for n, word in enumerate(words):
-                with m.Case(n):
-                    with m.If(slave.write):
-                        m.d.sync += word.eq(slave.data)
+                with m.Case(n), m.If(slave.write):
+                    m.d.sync += word.eq(slave.data)
         status = Cat(self.interrupt, self._reader.error, self._writer.error)
         with m.Switch(slave.read_at):
             for n, word in enumerate(words):
@@ -95,3 +107,26 @@ class CopyEngine(wiring.Component):
             m.d.sync += [busy.eq(1), self.interrupt.eq(0)]
         with m.Elif(busy & ~waits.any() & ~settles.any() & reader.idle & writer.idle):
             m.d.sync += [busy.eq(0), self.interrupt.eq(1)]
+
+
+class FaultyEngine(wiring.Component):
+    """A `CopyEngine` with the fault (as of `Switched`) whose number, or 0, was last written to register `fault`."""
+
+    def __init__(self, config: SystemConfig, faults: Sequence[Mapping[str, Fault]]):
+        sound = CopyEngine(config)
+        self._engine = Switched(sound, faults)
+        super().__init__(sound.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.engine = engine = self._engine
+        chosen = Signal.like(engine.fault)
+        m.domains.choice = ClockDomain()
+        m.d.comb += [ClockSignal("choice").eq(self.aclk), ResetSignal("choice").eq(~self.aresetn)]
+        m.d.comb += engine.fault.eq(chosen)
+        for name, member in self.signature.members.items():
+            inner, outer = getattr(engine, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
+        with m.If(self.s_axi_ctrl_awvalid & (self.s_axi_ctrl_awaddr == REGISTERS["fault"])):
+            m.d.choice += chosen.eq(self.s_axi_ctrl_wdata)
+        return m

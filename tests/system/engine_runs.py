@@ -61,6 +61,14 @@ def wide() -> SystemConfig:
     return _of_lanes(32, ffn=192, bus_bytes=16, weight_words=400)
 
 
+def many_lines() -> SystemConfig:
+    """As many lines as `minilm` has, of few lanes."""
+    config = tiny()
+    items = replace(config.attention.items, lines=16, banks=16, ports=8, queue=16)
+    arrays = replace(config.attention.arrays, lines=16, rows=16)
+    return replace(config, attention=AttentionConfig(items, arrays, config.attention.stores))
+
+
 def _of_lanes(lanes: int, **rest: int) -> SystemConfig:
     config = tiny()
     spec = replace(config.speculation, lanes=lanes, width=2 * lanes)
@@ -130,7 +138,7 @@ def random_jobs(config: SystemConfig, x: Int64, count: int, seed: int) -> list[A
         sink = rng.choice(list(Sink))
         words = int(rng.integers(1, config.row_words + 1) if rng.random() < 0.5 else rng.integers(1, 5))
         room = 2 * (config.weight_words // (words * config.lanes))
-        most = {Sink.QUERY: 1, Sink.KEY_VALUE: 2}.get(sink, CHUNK_TILES)
+        most = {Sink.QUERY: 1, Sink.KEY_VALUE: 2}.get(sink, min(CHUNK_TILES, config.row_words))
         tiles = int(rng.integers(1, min(room, most) + 1))
         index = rng.integers(config.row_words - tiles + 1) if sink.counts else rng.integers(config.heads)
         found.append(

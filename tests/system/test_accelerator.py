@@ -52,4 +52,3 @@ def test_results_do_not_hang_on_when_things_happen(switches):
     accelerator.check(steps, laid, ended)
     both = accelerator.run_by_cocotb(config, laid)
     assert ended.counters["PREDICTION_HIDDEN"] < both.counters["PREDICTION_HIDDEN"]
-    assert ended.cycles > both.cycles

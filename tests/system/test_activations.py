@@ -2,8 +2,10 @@
 """Activations under random traffic of all writers and readers: those of the golden model; rates; faults."""
 
 import random
+import subprocess
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from amaranth.hdl import Const, Value
 
 from config.presets import systems
 from config.system import SystemConfig
+from hdl.emit import verilog
 from hdl.system.activations import PLACES, READERS, Activations
 from hdl.system.layouts import Region, fetch_layout
 from sim import replay
@@ -21,6 +24,7 @@ from tests.system.activating import Round, Traffic, shaped
 from tests.system.plans import TINY
 from tests.system.streaming import Streams
 
+WAIVERS = Path(__file__).resolve().parents[2] / "hdl/lint/waivers.vlt"
 SINKS = [f"fetched{n}" for n in READERS]
 SETTLE = 8
 """Cycles, and one more for each line, until the last contexts are written."""
@@ -69,9 +73,9 @@ FLOWS = [{"idle": i, "stall": s} for i in (0, 0.5) for s in (0, 0.5)]
 SMALL = shaped(TINY, ffn=16, scalers=2)
 """Lines that have a context as often may have to wait."""
 SHAPES = {
-    "one word a row, a part a word": shaped(SMALL, width=4, values=4),
-    "odd words, bytes": shaped(SMALL, width=12, ffn=12, values=1),
-    "contexts of one beat": shaped(SMALL, scalers=4),
+    "one word a row, a part a word": shaped(TINY, ffn=16, width=4, values=4, heads=1),
+    "odd words, bytes": shaped(TINY, ffn=12, width=12, values=1, heads=5, scalers=2),
+    "contexts of one beat": shaped(TINY, ffn=16, heads=4, scalers=4),
 }
 
 
@@ -204,6 +208,16 @@ def test_what_is_there_is_read_at_once() -> None:
 
 
 # In Verilog
+
+
+@pytest.mark.parametrize("preset", ["tiny", "minilm"])
+@pytest.mark.parametrize("corners", [False, True], ids=["", "corners"])
+def test_verilog_is_lint_clean(preset: str, corners: bool, tmp_path: Path) -> None:
+    path = tmp_path / "activations.v"
+    path.write_text(verilog(Activations(systems(preset)["spls"]), "activations", corners=corners))
+    command = ["verilator", "--lint-only", "-Wall", str(WAIVERS), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_verilog_is_the_same() -> None:

@@ -20,6 +20,7 @@ from tests.system.engine_runs import (
     Asked,
     activations,
     asked,
+    many_lines,
     other,
     random_jobs,
     rising,
@@ -70,11 +71,12 @@ def test_other_shapes(make, side: str, flow: str) -> None:
 
 
 def test_down_begins_behind_ups_rows(side: str) -> None:
-    """Hidden values are what the next jobs multiply, as far as progress says that they are there."""
-    config, rows = tiny(), every(tiny(), 14)
+    """Hidden values are what the next jobs multiply, as far as progress says that they are there: the array makes no
+    pause."""
+    config, rows = tiny(), every(tiny())
     x = activations(config)
     up = [
-        asked(config, x, rows, words=4, tiles=8, sink=Sink.HIDDEN, index=8 * n, last=n == 1, seed=n) for n in range(2)
+        asked(config, x, rows, words=8, tiles=8, sink=Sink.HIDDEN, index=8 * n, last=n == 1, seed=n) for n in range(2)
     ]
     hidden = x.copy()
     hidden[Region.HIDDEN.value] = hidden_rows(config, up, x)
@@ -82,7 +84,8 @@ def test_down_begins_behind_ups_rows(side: str) -> None:
         asked(config, hidden, rows, region=Region.HIDDEN, words=16, tiles=2, sink=Sink.WIDE, index=2 * n, seed=9 + n)
         for n in range(2)
     ]
-    run(config, side, [*up, *down], x, loops=True)
+    counts = run(config, side, [*up, *down], x, loops=True).counts
+    assert counts["beats"] / counts["cycles"] >= 0.95
 
 
 def hidden_rows(config: SystemConfig, up: list[Asked], x: np.ndarray) -> np.ndarray:
@@ -167,3 +170,11 @@ def test_a_fault_is_caught(fault: str) -> None:
     given = SEEN_WITH.get(fault, {"limits": rising(config, 5, 10), "stall": 0.4, "shaken": True})
     with pytest.raises(AssertionError):
         run(config, "dot", jobs, x, fault=fault, **given)
+
+
+def test_lists_longer_than_the_way_of_their_results() -> None:
+    """The array takes a column with the last of its results, when the first have left."""
+    config = many_lines()
+    x = activations(config)
+    jobs = [asked(config, x, every(config, rows), tiles=2, sink=Sink.HIDDEN, seed=rows) for rows in (12, 16, 3)]
+    run(config, "outer", jobs, x)

@@ -6,14 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from amaranth.hdl import Assert, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 
 from config.presets import systems
 from config.registers import ADDRESS_BITS, COUNTERS, REGISTER_BYTES, REGISTERS, Access, constants, resets
 from golden.system.registers import RegisterFile
 from hdl.system.axi_lite import AxiLiteSlave
-from hdl.system.counters import Counters
+from hdl.system.counters import Counter, Counters
 from hdl.system.registers import PREFIX, Registers
 from sim import registers
 from sim.runner import SimulationError
@@ -212,31 +212,61 @@ def test_counters() -> None:
     assert {name: len(step) for name, step in steps.items() if len(step) > 1} == {
         "items_executed": 3, "bytes_read": 5, "bytes_written": 5
     }  # fmt: skip
-    rng, due = random.Random(5), dict.fromkeys(steps, 0)
+    rng = random.Random(5)
 
     async def bench(context) -> None:
-        for cycle in range(600):
-            added = {name: rng.getrandbits(len(step)) for name, step in steps.items()}
+        seen = dict.fromkeys(steps, (0, 0))
+        for cycle in range(3000):
+            clears = cycle in (1500, 1501)
+            context.set(dut.clear, clears)
             for name, step in steps.items():
-                context.set(step, added[name])
-            context.set(dut.clear, cycle == 300)
+                added = rng.getrandbits(len(step))
+                context.set(step, added)
+                total = seen[name][1]
+                seen[name] = (0, 0) if clears else (total, total + added)
             await context.tick()
-            for name in steps:
-                due[name] = 0 if cycle == 300 else due[name] + added[name]
-                assert context.get(getattr(dut, name)) == due[name], name
+            for name, (shown, _) in seen.items():
+                assert context.get(getattr(dut, name)) == shown, (name, cycle)
 
     simulate.run(dut, bench)
-    assert min(due.values()) > 100
 
 
-def test_a_counter_goes_on_beyond_32_bits() -> None:
-    dut = Counters(TINY)
+def test_a_counter_of_short_slices_goes_round_often() -> None:
+    """All of its numbers several times, at full speed, at random, and cleared in between."""
+    dut, rng = Counter(1, bits=12, longest=4), random.Random(3)
 
     async def bench(context) -> None:
-        value = Value.cast(dut.bytes_read)
-        context.set(value, (1 << 32) - 3)
-        context.set(dut.count_bytes_read, 16)
-        await context.tick()
-        assert context.get(value) == (1 << 32) + 13
+        shown = total = 0
+        for cycle in range(30_000):
+            added = int(cycle < 15_000 or rng.random() < 0.7)
+            clears = cycle > 10_000 and rng.random() < 0.001
+            context.set(dut.step, added)
+            context.set(dut.clear, clears)
+            await context.tick()
+            shown, total = (0, 0) if clears else (total, (total + added) % (1 << 12))
+            assert context.get(dut.value) == shown, cycle
 
     simulate.run(dut, bench)
+
+
+@pytest.mark.parametrize("upper", [0x1FFFFF, (1 << 21) - 1, 0x7FF << 11, (1 << 53) - 1, (1 << 44) - 1])
+def test_a_counter_carries_into_all_of_its_slices(upper: int) -> None:
+    dut = Counter(5)
+
+    async def bench(context) -> None:
+        context.set(dut.upper, upper)
+        context.set(dut.lowest, 2040)
+        await context.tick().repeat(8)
+        assert context.get(dut.value) == upper << 11 | 2040
+        context.set(dut.step, 16)
+        await context.tick().repeat(2)
+        context.set(dut.step, 0)
+        assert context.get(dut.value) == ((upper << 11 | 2040) + 16) % (1 << 64)
+
+    simulate.run(dut, bench)
+
+
+def test_slices_that_are_too_short_are_refused() -> None:
+    assert simulate.refusal_of(lambda: Counter(5, bits=20, longest=6)) == (
+        "longest must leave 5 cycles until the lowest bits go round, and 6 does not; raise it."
+    )

@@ -232,6 +232,7 @@ def test_verilog_is_lint_clean(preset: str, method: str, tmp_path: Path) -> None
     config = systems(preset)[method]
     units = {"walker": DescriptorWalker(config), "registers": Registers(config), "counters": Counters(config)}
     for name, text in verilog_of(units).items():
+        assert "initial" not in text, "what starts with a content is no SRAM"
         path = tmp_path / f"{name}.v"
         path.write_text(text)
         command = ["verilator", "--lint-only", "-Wall", str(WAIVERS), str(path)]

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An accelerator for users: one object that is a golden model, a simulation, Verilog, and what it costs.
+
+config ─► Accelerator ─┬─► golden: what each layer has to give
+                       ├─► simulate: the same through the RTL in Verilator, checked, with cycles and counters
+                       ├─► verilog: the text, and a sidecar
+                       └─► report: memories, and what the cycle model says
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config import presets
+from config.errors import require
+from config.system import SystemConfig
+from sim import accelerator, workloads
+from sim.stack import Step
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Layers that came out of the RTL as the golden model has them. y: int64 [T, D], the last one's output. counters:
+    by the names of docs/registers.md. rate: cycles simulated in a second."""
+
+    y: Int64
+    cycles: int
+    counters: dict[str, int]
+    rate: float
+
+    @property
+    def hidden(self) -> float:
+        """Share of the prediction's cycles in which an array had work."""
+        return self.counters["PREDICTION_HIDDEN"] / max(self.counters["PREDICTION_CYCLES"], 1)
+
+
+class Accelerator:
+    """`esact`, `lapa` or `dense`.
+
+    Parameters
+    ----------
+    config: a `SystemConfig`, or the name of a preset that has accelerators. method: of a preset: spls, lapa or dense.
+
+    Raises `Refusal` for anything else.
+    """
+
+    def __init__(self, config: SystemConfig | str = "tiny", method: str = "spls"):
+        if isinstance(config, str):
+            built = presets.systems(config)
+            require(method in built, f"{config} has accelerators for {', '.join(built) or 'nothing'}, not {method!r}.")
+            config = built[method]
+        self.config = config
+
+    def workload(self, model: str, text: str, **limits: Any) -> workloads.Workload:
+        """A real model on a text; see `sim.workloads.workload`."""
+        return workloads.workload(self.config, model, text, **limits)
+
+    def golden(self, steps: list[Step]) -> Int64:
+        """What the last layer has to give, int64 [T, D]."""
+        return steps[-1].y
+
+    def simulate(self, steps: list[Step], **switches: Any) -> Result:
+        """Layers through the RTL, over AXI, with a memory behind it; the model is built once and kept. switches:
+        `overlap`, `eager`, `pace`, as of `sim.accelerator.run`.
+
+        Raises AssertionError for an output that is not golden, `SimulationError` if the hardware stands still.
+        """
+        laid = accelerator.lay_out(self.config, steps)
+        tokens = len(steps[0].x)
+        limit = 100_000 + 20_000 * tokens * len(steps)
+        ended = accelerator.run(self.config, laid, limit=limit, **switches)
+        accelerator.check(steps, laid, ended)
+        last = laid.y[-1]
+        assert last is not None
+        return Result(last.read(ended.memory), ended.cycles, ended.counters, ended.rate)
+
+    def verilog(self, path: Path | str) -> None:
+        """Writes the top's Verilog, and beside it NAME.json: parameters, ports, memories."""
+        from hdl.catalogue import describe, system_unit
+        from hdl.emit import clocking_of, verilog
+
+        unit = system_unit(self.config)
+        component, path = unit.make(), Path(path)
+        text = verilog(component, unit.name)
+        path.write_text(text, encoding="utf-8")
+        sidecar = describe(unit, component, clocking_of(text))
+        path.with_suffix(".json").write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
