@@ -121,7 +121,7 @@ class RowPass(wiring.Component):
         self._find_beside(m, job, run, last_beat)
         moves = self._spread(m, job, self._sum(m, job))
         self._store_rows(m, job, run, moves)
-        self._finish(m, job, run, last_beat, moves)
+        self._finish(m, job, last_beat, moves)
         corner(m, platform, "pass_input_waits", self.input.valid & ~self.input.ready)
         corner(m, platform, "pass_y_waits", self.y.valid & ~self.y.ready)
         return m
@@ -177,7 +177,7 @@ class RowPass(wiring.Component):
         read, there = reads(m, value, more & ~job.load)
         m.d.comb += [
             store.read.eq(read),
-            store.read_at.eq(_counter(m, len(store.read_at), moves, run)),
+            store.read_at.eq(_counter(m, len(store.read_at), moves, ~run)),
             self.x.ready.eq(more & job.load & value.i.ready),
             value.i.valid.eq(there | (more & job.load & self.x.valid)),
             value.i.payload.eq(Mux(job.load, self.x.payload.as_value(), store.stored.as_value())),
@@ -268,11 +268,11 @@ class RowPass(wiring.Component):
         store = self._stream
         m.d.comb += [
             store.write.eq(kept.comes & (job.load | job.add | job.keep_norm)),
-            store.write_at.eq(_counter(m, len(store.write_at), kept.comes, run)),
+            store.write_at.eq(_counter(m, len(store.write_at), kept.comes, ~run)),
             store.word.eq(kept.values),
         ]
 
-    def _finish(self, m: Module, job: data.View, run: Value, last_beat: Value, kept: data.View) -> None:
+    def _finish(self, m: Module, job: data.View, last_beat: Value, kept: data.View) -> None:
         """Beats to `input`, and whole rows counted there, or else where they are kept."""
         given, sent, beat, counts = self._given.o, self._sent.o, Signal(range(self._beats)), Signal()
         wiring.connect(m, sent, wiring.flipped(self.y))
@@ -284,18 +284,18 @@ class RowPass(wiring.Component):
             self.input.payload.values.eq(given.payload),
             counts.eq(Mux(job.normalise | job.narrow, given.valid & given.ready, kept.comes)),
         ]
+        ends = beat == last_beat
+        begins = self.job.valid & ~self.busy
+        m.d.comb += self.finished.eq(_counter(m, len(self.finished), counts & ends, begins))
         with m.If(counts):
-            ends = beat == last_beat
-            m.d.sync += [beat.eq(Mux(ends, 0, beat + 1)), self.finished.eq(self.finished + ends)]
-        with m.If(self.job.valid & ~self.busy):
-            m.d.sync += self.finished.eq(0)
+            m.d.sync += beat.eq(Mux(ends, 0, beat + 1))
 
 
-def _counter(m: Module, bits: int, counts: Value, run: Value) -> Value:
-    """0 without `run`, then one more behind each cycle with `counts`. That comes late, so there are two halves, and it
+def _counter(m: Module, bits: int, counts: Value, clear: Value) -> Value:
+    """0 behind `clear`, then one more behind each cycle with `counts`. That comes late, so there are two halves, and it
     is known beforehand that the lower one is full."""
     low, high, full = Signal((bits + 1) // 2), Signal(bits // 2), Signal()
-    with m.If(~run):
+    with m.If(clear):
         m.d.sync += [low.eq(0), high.eq(0), full.eq(0)]
     with m.Elif(counts):
         m.d.sync += [low.eq(low + 1), high.eq(high + full), full.eq(low == (1 << len(low)) - 2)]
