@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bursts of a job of the memory's port: rows, cut where a burst may not go on.
 
-job ─► row ─► length ─► burst
-        ▲       ▲         │
-        └───────┴─────────┘ next row, rest of the row
+job ─► begin ─► row ─► length ─► burst
+                 ▲       ▲         │
+                 └───────┴─────────┘ next row, rest of the row
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.array import require_range
 from config.errors import require
 from config.system import ADDRESS_BITS, SystemConfig
-from hdl.arith.adder import add_in_slices
+from hdl.arith.adder import LONGEST_SLICE, add_in_two
 from hdl.system.axi import COUNT_BITS, PAGE, TRANSFER
 
 
@@ -35,11 +35,12 @@ def require_sizes(config: SystemConfig, burst: int, depth: int, outstanding: int
     require_range("outstanding", outstanding, 1, 64)
 
 
-class _Phase(enum.Enum, shape=2):
+class _Phase(enum.Enum, shape=3):
     IDLE = 0
-    ROW = 1
-    LENGTH = 2
-    OFFER = 3
+    BEGIN = 1
+    ROW = 2
+    LENGTH = 3
+    OFFER = 4
 
 
 class Bursts(wiring.Component):
@@ -56,7 +57,8 @@ class Bursts(wiring.Component):
     Members
     -------
     job: In, stream of `TRANSFER`, taken when the one before is over.
-    o: Out, stream of `burst_layout`: 2 cycles behind the one before in its row, 3 cycles behind that of another row.
+    o: Out, stream of `burst_layout`: 4 cycles behind the job, 2 behind the one before in its row, 3 behind that of
+    another row.
     active: Out, 1: a job is under way: from the cycle behind that in which it is taken until its last burst is.
     clear: In, 1: the job is dropped.
     """
@@ -81,49 +83,62 @@ class Bursts(wiring.Component):
         m = Module()
         low, job, o = self._low, self.job.payload, self.o.payload
         inside = len(o.len)
-        words_bits = COUNT_BITS - low
         phase = Signal(_Phase)
-        words, rows, stride = Signal(words_bits), Signal(COUNT_BITS), Signal(words_bits)
-        start, following = Signal(len(o.word)), Signal(len(o.word))
-        rest, ends = Signal(words_bits), Signal()
-        # Words behind the first, up to where a burst ends at the latest.
-        reach = Signal(inside)
-        fits = Signal()
+        words, stride = Signal(COUNT_BITS - low), Signal(COUNT_BITS - low)
+        rows, start = Signal(COUNT_BITS), Signal(len(o.word))
+        # Words of the row behind the first of its next burst; the row ends with that.
+        rest, ends = Signal(len(words)), Signal()
+        measures = phase == _Phase.LENGTH
+        wide = Cat(stride, Const(0, len(start) - len(stride)))
+        following = add_in_two(m, [start, wide], phase == _Phase.ROW, measures)
+        beyond = _stepped(m, "beyond", o.word[inside:], 1, measures)
+        fewer_rows = _stepped(m, "fewer_rows", rows, -1, measures)
+        fewer_words = _stepped(m, "fewer_words", words, -1, phase == _Phase.BEGIN)
+        fewer_bursts = _stepped(m, "fewer_bursts", rest[inside:], -1, measures)
         m.d.comb += [
             self.job.ready.eq((phase == _Phase.IDLE) & ~self.clear),
             self.o.valid.eq(phase == _Phase.OFFER),
             self.active.eq(phase != _Phase.IDLE),
-            reach.eq(~o.word[:inside]),
-            fits.eq(~rest[inside:].any() & (rest[:inside] <= reach)),
         ]
-        m.d.sync += following.eq(_sum(start, stride))
         with m.Switch(phase):
             with m.Case(_Phase.IDLE):
-                m.d.sync += [words.eq(job.bytes[low:]), rows.eq(job.rows), stride.eq(job.stride[low:])]
-                m.d.sync += [start.eq(job.address[low:]), o.word.eq(job.address[low:])]
                 with m.If(self.job.valid):
-                    m.d.sync += phase.eq(_Phase.ROW)
+                    m.d.sync += [words.eq(job.bytes[low:]), rows.eq(job.rows), stride.eq(job.stride[low:])]
+                    m.d.sync += [start.eq(job.address[low:]), o.word.eq(job.address[low:])]
+                    m.d.sync += phase.eq(_Phase.BEGIN)
+            with m.Case(_Phase.BEGIN):
+                m.d.sync += phase.eq(_Phase.ROW)
             with m.Case(_Phase.ROW):
-                m.d.sync += [rest.eq(_sum(words, Const(-1, words_bits))), rows.eq(_sum(rows, Const(-1, COUNT_BITS)))]
+                m.d.sync += rest.eq(fewer_words)
                 m.d.sync += phase.eq(Mux(rows.any() & words.any(), _Phase.LENGTH, _Phase.IDLE))
             with m.Case(_Phase.LENGTH):
+                # Words behind the first, up to where a burst ends at the latest.
+                reach = ~o.word[:inside]
+                fits = ~rest[inside:].any() & (rest[:inside] <= reach)
                 m.d.sync += [o.len.eq(Mux(fits, rest[:inside], reach)), ends.eq(fits), phase.eq(_Phase.OFFER)]
             with m.Case(_Phase.OFFER):
                 with m.If(self.o.ready):
-                    beyond = _sum(o.word[inside:], Const(0), 1)
-                    m.d.sync += [
-                        rest.eq(_sum(rest, ~Cat(o.len, Const(0, words_bits - inside)))),
-                        phase.eq(Mux(ends, _Phase.ROW, _Phase.LENGTH)),
-                        o.word.eq(Mux(ends, following, Cat(Const(0, inside), beyond))),
-                    ]
+                    # A burst that does not end its row takes what it can reach.
+                    within = (rest[:inside] + o.word[:inside])[: inside + 1]
+                    m.d.sync += rest.eq(Cat(within[:-1], Mux(within[-1], rest[inside:], fewer_bursts)))
+                    m.d.sync += o.word.eq(Mux(ends, following, Cat(Const(0, inside), beyond)))
+                    m.d.sync += phase.eq(Mux(ends, _Phase.ROW, _Phase.LENGTH))
                     with m.If(ends):
-                        m.d.sync += start.eq(following)
+                        m.d.sync += [start.eq(following), rows.eq(fewer_rows)]
         with m.If(self.clear):
             m.d.sync += phase.eq(_Phase.IDLE)
         return m
 
 
-def _sum(a, b, carry: int = 0):
-    """a + b + carry, modulo the width of a."""
-    widened = Cat(b, Const(0, len(a) - len(b))) if len(b) < len(a) else b
-    return add_in_slices(a, widened, carry)[: len(a)]
+def _stepped(m: Module, name: str, value: Value, step: int, enable: Value) -> Value:
+    """value + step, 1 or -1, of a value that has stood since a cycle with `enable`: slices are ready in registers, and
+    which ones change is chosen."""
+    parts, changes = [], Const(1, 1)
+    for low in range(0, len(value), LONGEST_SLICE):
+        part = value[low : low + LONGEST_SLICE]
+        changed, carries = Signal(len(part), name=f"{name}{low}"), Signal(name=f"{name}{low}_carries")
+        with m.If(enable):
+            m.d.sync += [changed.eq(part + step), carries.eq(part.all() if step == 1 else ~part.any())]
+        parts.append(Mux(changes, changed, part))
+        changes = changes & carries
+    return Cat(parts)

@@ -37,7 +37,7 @@ class MemoryReader(wiring.Component):
     Members
     -------
     job0, job1, …: In, streams of `TRANSFER`. o0, o1, …: Out, streams of words of the port: those of the channel's jobs
-    in order. A word 2 cycles after it has come, a word a cycle; a channel asks for a burst every 3 cycles, or 4 for
+    in order. A word 2 cycles after it has come, a word a cycle; a channel asks for a burst every 4 cycles, or 5 for
     another row.
     m_axi_ar…, m_axi_r…: AXI4, incrementing bursts of whole words. m_axi_rready is always 1.
     read: Out, 1: a word of the memory came in the cycle before.
@@ -71,11 +71,13 @@ class MemoryReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        asks, takes = Signal(self._channels), Signal(self._channels)
+        asks, takes, taken = (Signal(self._channels, name=name) for name in ("asks", "takes", "taken"))
+        # A burst that was taken goes on a cycle later: its sums do not wait for a choice.
+        m.d.sync += taken.eq(takes)
         for number, bursts in enumerate(self._bursts):
             m.submodules[f"bursts{number}"] = share(bursts, bursts.name, platform)
             wiring.connect(m, wiring.flipped(getattr(self, f"job{number}")), bursts.job)
-            m.d.comb += [bursts.clear.eq(self.clear), bursts.o.ready.eq(takes[number])]
+            m.d.comb += [bursts.clear.eq(self.clear), bursts.o.ready.eq(taken[number])]
         order = OrderQueue(self._outstanding, self._channels)
         m.submodules.order = share(order, "burst_order", platform)
         self._request(m, asks, takes, order, platform)
@@ -137,8 +139,8 @@ class MemoryReader(wiring.Component):
         length = Signal.like(room, name=f"length{number}")
         m.d.comb += length.eq(bursts.o.payload.len)
         m.d.sync += [
-            room.eq(room + (o.valid & o.ready) - Mux(takes, length + 1, 0)),
-            fits.eq(bursts.o.valid & ~takes & less(length, room)),
+            room.eq(room + (o.valid & o.ready) - Mux(bursts.o.ready, length + 1, 0)),
+            fits.eq(bursts.o.valid & ~takes & ~bursts.o.ready & less(length, room)),
         ]
         with m.If(self.clear):
             m.d.sync += [room.eq(self._depth), fits.eq(0)]

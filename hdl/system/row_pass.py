@@ -10,7 +10,7 @@ scale 1, 2 ───────────────────────
                                                                        kept ─► stream, y
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -121,7 +121,7 @@ class RowPass(wiring.Component):
         self._find_beside(m, job, run, last_beat)
         moves = self._spread(m, job, self._sum(m, job))
         self._store_rows(m, job, run, moves)
-        self._finish(m, job, run, last_beat, moves)
+        self._finish(m, job, last_beat, moves)
         corner(m, platform, "pass_input_waits", self.input.valid & ~self.input.ready)
         corner(m, platform, "pass_y_waits", self.y.valid & ~self.y.ready)
         return m
@@ -169,7 +169,7 @@ class RowPass(wiring.Component):
     def _read(self, m: Module, job: data.View, run: Value, last_beat: Value) -> None:
         """Rows of x or of the stream, as many as there are tokens."""
         value, store = self._value, self._stream
-        beat, at = Signal(range(self._beats)), Signal(store.read_at.shape())
+        beat = Signal(range(self._beats))
         row, last_row = Signal(self.tokens.shape()), Signal(self.tokens.shape(), reset_less=True)
         ended, more, moves = Signal(), Signal(), Signal()
         m.d.sync += last_row.eq(self.tokens - 1)
@@ -177,18 +177,17 @@ class RowPass(wiring.Component):
         read, there = reads(m, value, more & ~job.load)
         m.d.comb += [
             store.read.eq(read),
-            store.read_at.eq(at),
+            store.read_at.eq(_counter(m, len(store.read_at), moves, ~run)),
             self.x.ready.eq(more & job.load & value.i.ready),
             value.i.valid.eq(there | (more & job.load & self.x.valid)),
             value.i.payload.eq(Mux(job.load, self.x.payload.as_value(), store.stored.as_value())),
             moves.eq(read | (self.x.valid & self.x.ready)),
         ]
         with m.If(~run):
-            m.d.sync += [beat.eq(0), row.eq(0), at.eq(0), ended.eq(0)]
+            m.d.sync += [beat.eq(0), row.eq(0), ended.eq(0)]
         with m.Elif(moves):
             ends = beat == last_beat
             m.d.sync += [
-                at.eq(at + 1),
                 beat.eq(Mux(ends, 0, beat + 1)),
                 row.eq(row + ends),
                 ended.eq(ends & (row == last_row)),
@@ -210,9 +209,12 @@ class RowPass(wiring.Component):
             channels.second.eq(job.second_norm),
             *(part.last_beat.eq(last_beat) for part in (results, scales, channels)),
             norm.width.eq(self.width),
-            norm.eps.eq(Mux(job.second_norm, self.eps[1], self.eps[0])),
-            norm.shift.eq(Mux(job.second_norm, self.norm_shift[1], self.norm_shift[0])),
         ]
+        # Known before `run`, so that no choice stands in front of the lanes.
+        for setting, pair in ((norm.eps, self.eps), (norm.shift, self.norm_shift)):
+            held = Signal(setting.shape(), reset_less=True)
+            m.d.sync += held.eq(Mux(job.second_norm, pair[1], pair[0]))
+            m.d.comb += setting.eq(held)
         wiring.connect(m, wiring.flipped(self.result), results.result)
         wiring.connect(m, results.o, add.result)
         wiring.connect(m, scales.o, add.scale)
@@ -263,18 +265,14 @@ class RowPass(wiring.Component):
 
     def _store_rows(self, m: Module, job: data.View, run: Value, kept: data.View) -> None:
         """Behind the reading: what is written belongs to a row that has been read."""
-        store, at = self._stream, Signal(self._stream.write_at.shape())
+        store = self._stream
         m.d.comb += [
             store.write.eq(kept.comes & (job.load | job.add | job.keep_norm)),
-            store.write_at.eq(at),
+            store.write_at.eq(_counter(m, len(store.write_at), kept.comes, ~run)),
             store.word.eq(kept.values),
         ]
-        with m.If(~run):
-            m.d.sync += at.eq(0)
-        with m.Elif(kept.comes):
-            m.d.sync += at.eq(at + 1)
 
-    def _finish(self, m: Module, job: data.View, run: Value, last_beat: Value, kept: data.View) -> None:
+    def _finish(self, m: Module, job: data.View, last_beat: Value, kept: data.View) -> None:
         """Beats to `input`, and whole rows counted there, or else where they are kept."""
         given, sent, beat, counts = self._given.o, self._sent.o, Signal(range(self._beats)), Signal()
         wiring.connect(m, sent, wiring.flipped(self.y))
@@ -286,8 +284,19 @@ class RowPass(wiring.Component):
             self.input.payload.values.eq(given.payload),
             counts.eq(Mux(job.normalise | job.narrow, given.valid & given.ready, kept.comes)),
         ]
+        ends = beat == last_beat
+        begins = self.job.valid & ~self.busy
+        m.d.comb += self.finished.eq(_counter(m, len(self.finished), counts & ends, begins))
         with m.If(counts):
-            ends = beat == last_beat
-            m.d.sync += [beat.eq(Mux(ends, 0, beat + 1)), self.finished.eq(self.finished + ends)]
-        with m.If(self.job.valid & ~self.busy):
-            m.d.sync += self.finished.eq(0)
+            m.d.sync += beat.eq(Mux(ends, 0, beat + 1))
+
+
+def _counter(m: Module, bits: int, counts: Value, clear: Value) -> Value:
+    """0 behind `clear`, then one more behind each cycle with `counts`. That comes late, so there are two halves, and it
+    is known beforehand that the lower one is full."""
+    low, high, full = Signal((bits + 1) // 2), Signal(bits // 2), Signal()
+    with m.If(clear):
+        m.d.sync += [low.eq(0), high.eq(0), full.eq(0)]
+    with m.Elif(counts):
+        m.d.sync += [low.eq(low + 1), high.eq(high + full), full.eq(low == (1 << len(low)) - 2)]
+    return Cat(low, high)

@@ -121,8 +121,8 @@ class WeightStore(wiring.Component):
     -------
     loads, weights: In, as those of `WeightLoader`. busy: Out, 1: tiles are still to come.
     turns: In, stream of `turn_layout(config)`, none with `none`.
-    w, column: Out, as the array takes them. choices: Out, stream of `choice_layout(ports)`: offered with the last beat
-    of its columns, and taken with it.
+    w, column: Out, as the array takes them. choices: Out, stream of `choice_layout(ports)`: of each group of columns,
+    taken no later than the group is first offered.
 
     A half holds `weight_words` words, and parameters of `CHUNK_TILES` tiles: all the tiles that a job has in it.
     """

@@ -32,7 +32,7 @@ class MemoryWriter(wiring.Component):
     Members
     -------
     job: In, stream of `TRANSFER`. i: In, stream of words of the port, for the jobs in order; they may come before
-    their job. A word a cycle; a burst every 3 cycles, or 4 for another row.
+    their job. A word a cycle; a burst every 4 cycles, or 5 for another row.
     m_axi_aw…, m_axi_w…, m_axi_b…: AXI4, incrementing bursts of whole words, all strobes set. m_axi_bready is always 1.
     A burst's words are offered from the cycle on in which its address is, whether that is taken or not.
     written: Out, 1: the memory took a word in the cycle before.
@@ -80,11 +80,12 @@ class MemoryWriter(wiring.Component):
                 & ~(self.error | self.stop | self.clear)
                 & (~self.m_axi_awvalid | self.m_axi_awready)
             ),
-            bursts.o.ready.eq(takes),
             self.idle.eq((under_way == 0) & (self.error | self.stop | ~bursts.active)),
             lengths.push.eq(takes),
             lengths.entry.eq(bursts.o.payload.len),
         ]
+        # A burst that was taken goes on a cycle later: its sums do not wait for the port.
+        m.d.sync += bursts.o.ready.eq(takes)
         self._address(m, takes)
         self._data(m, words, lengths)
         corner(m, platform, "writes_outstanding_full", under_way == self._outstanding)
@@ -93,11 +94,11 @@ class MemoryWriter(wiring.Component):
     def _whole(self, m: Module, takes: Value) -> Value:
         """Are all words of the next burst there?"""
         unclaimed, whole = Signal(range(self._depth + 2)), Signal()
-        length = Signal.like(unclaimed)
-        m.d.comb += length.eq(self._bursts.o.payload.len)
+        length, bursts = Signal.like(unclaimed), self._bursts.o
+        m.d.comb += length.eq(bursts.payload.len)
         m.d.sync += [
-            unclaimed.eq(unclaimed + (self.i.valid & self.i.ready) - Mux(takes, length + 1, 0)),
-            whole.eq(self._bursts.o.valid & ~takes & less(length, unclaimed)),
+            unclaimed.eq(unclaimed + (self.i.valid & self.i.ready) - Mux(bursts.ready, length + 1, 0)),
+            whole.eq(bursts.valid & ~takes & ~bursts.ready & less(length, unclaimed)),
         ]
         with m.If(self.clear):
             m.d.sync += [unclaimed.eq(0), whole.eq(0)]

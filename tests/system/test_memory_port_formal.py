@@ -89,7 +89,7 @@ class BurstsClaim(contract.Claim):
                 m.d.sync += [rows.eq(rows - 1), left.eq(wide), start.eq(start + stride), at.eq(start + stride)]
         waited = Signal(3)
         m.d.sync += waited.eq(Mux(dut.o.valid | dut.job.ready, 0, waited + 1))
-        m.d.comb += Assert(waited < 3)
+        m.d.comb += Assert(waited < 4)
 
 
 class ForAllTime(contract.Claim):
@@ -282,16 +282,16 @@ def test_what_does_not_stand_is_refuted(make, fault: dict[str, Fault], tmp_path:
     assert not check(claim, folder=tmp_path, depth=12, gates=True)
 
 
-@pytest.mark.parametrize(("channels", "depth"), [(1, 14), (2, 12), pytest.param(2, 16, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("channels", "depth"), [(1, 17), (2, 15), pytest.param(2, 20, marks=pytest.mark.long)])
 def test_nothing_read_is_lost(channels: int, depth: int, tmp_path: Path) -> None:
     assert check(ReadClaim(reader(channels), channels), folder=tmp_path, depth=depth, gates=True)
 
 
 def test_reading_stops(tmp_path: Path) -> None:
-    assert check(ReadClaim(reader(), 1, errors=True), folder=tmp_path, depth=16, gates=True)
+    assert check(ReadClaim(reader(), 1, errors=True), folder=tmp_path, depth=18, gates=True)
 
 
-@pytest.mark.parametrize("depth", [12, pytest.param(16, marks=pytest.mark.long)])
+@pytest.mark.parametrize("depth", [14, pytest.param(18, marks=pytest.mark.long)])
 def test_nothing_written_is_lost(depth: int, tmp_path: Path) -> None:
     assert check(WriteClaim(writer()), folder=tmp_path, depth=depth, gates=True)
 
