@@ -8,7 +8,7 @@ cycle; what lies between them has the same registers, but not the same words in 
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Value
+from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from hdl.shared import mark_used
