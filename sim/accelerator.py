@@ -19,10 +19,10 @@ from config.formats import OPERAND_BITS
 from config.registers import COUNTERS, REGISTERS
 from config.speculate import LapaSettings, SplsSettings
 from config.system import SystemConfig
-from hdl.emit import verilog
 from hdl.system.accelerator import Accelerator
 from hdl.system.blobs import whole_words
 from sim import memory, runner
+from sim.emitted import emitted
 from sim.image import image
 from sim.stack import Step
 
@@ -167,7 +167,7 @@ MEMORY_BYTES = 1 << 24
 def build(config: SystemConfig) -> memory.Model:
     """The accelerator with its memory and its host, built if need be."""
     # Wide arrays are simulated by what they compute; small ones as they are built.
-    text = verilog(Accelerator(config), config.name, behavioural=config.lanes > FEW_LANES)
+    text = emitted(lambda: Accelerator(config), config.name, config, behavioural=config.lanes > FEW_LANES)
     return memory.build(text, config.name, memory_bytes=MEMORY_BYTES)
 
 
@@ -193,6 +193,11 @@ def run(
     return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate)
 
 
+def limit_of(steps: Sequence[Step]) -> int:
+    """Cycles in which they have long ended, or never will."""
+    return LIMIT + 20_000 * sum(len(step.x) for step in steps)
+
+
 def start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
     """Registers to write, in this order."""
     return [
@@ -209,7 +214,7 @@ def start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
 @cache
 def build_for_cocotb(config: SystemConfig) -> Path:
     """Folder of the accelerator's model alone, built if need be."""
-    return runner.build(verilog(Accelerator(config), config.name), config.name)
+    return runner.build(emitted(lambda: Accelerator(config), config.name, config), config.name)
 
 
 def run_by_cocotb(

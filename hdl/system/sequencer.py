@@ -3,6 +3,9 @@
 
 layer ─► LOAD ─► PREDICT ─► GENERATE ─► ATTEND ─► PROJECT ─► row pass ─► UP ─► DOWN ─► row pass ─► finished
                  (speculation unit beside generation)          └ up beside it  └ down behind up's rows
+
+Jobs are given to the engines ahead of their rows, which `limits` hold back, so that weights come while arrays still do
+something else: generation's as soon as a row may come, projection's with attention, up's with projection.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -163,24 +166,29 @@ class Sequencer(wiring.Component):
         return pending == 0
 
     def _limits(self, m: Module, accepted: Value, whole: Value) -> None:
-        """Rows of INPUT as the pass has finished them. Those of HIDDEN as up, whose last jobs have been taken, has."""
+        """Rows of INPUT as the pass has finished them. Those of CONTEXT when all are there. Those of HIDDEN as up has,
+        whose last jobs have been taken."""
         least = Signal(count_shape(self._config))
         m.d.comb += least.eq(Mux(self.progress0 < self.progress1, self.progress0, self.progress1))
-        self._least, self._hidden = least, Signal()
+        self._least, self._hidden, self._contexts, self._projected = least, Signal(), Signal(), Signal()
         m.d.comb += [
             self.limits[Region.INPUT.value].eq(self.finished_rows),
-            self.limits[Region.CONTEXT.value].eq(self.layer.payload.tokens),
+            self.limits[Region.CONTEXT.value].eq(Mux(self._contexts, self.layer.payload.tokens, 0)),
             self.limits[Region.HIDDEN.value].eq(Mux(self._hidden, self.layer.payload.tokens, least)),
         ]
 
     def _steps(self, m: Module, generation, start: Value, accepted: Value, idle: Value, whole: Value) -> None:
         layer, given = self.layer.payload, self.passes.payload
         post = ~layer.pre
-        started, projected = Signal(), Signal()
+        started, there, projected = Signal(), Signal(), self._projected
         m.d.comb += [
-            self._hold.eq((self._region == Region.HIDDEN) & ~self._hidden),
-            # Progress is told of the product behind it soon.
+            # Progress is told of the product whose last job was taken.
+            self._hold.eq(
+                Mux(self._region == Region.HIDDEN, ~self._hidden, (self._region == Region.INPUT) & ~projected)
+            ),
             self.pass_limit.eq(Mux(projected, layer.tokens, self._least)),
+            # What generation reads is what the layer before has left.
+            there.eq(post & layer.chained),
         ]
         # What a pass is told stands until it is taken.
         m.d.comb += [
@@ -199,7 +207,8 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.begins.eq(self.layer.valid)
-                m.d.sync += [started.eq(0), projected.eq(0), self._hidden.eq(0)]
+                m.d.sync += [each.eq(0) for each in (started, projected, self._hidden, self._contexts)]
+                m.d.comb += generation.start.eq(self.layer.valid & there)
                 with m.If(self.layer.valid):
                     enter(Phase.LOAD, "PARAMETERS")
             with m.State("PARAMETERS"), m.If(self.loaded):
@@ -212,18 +221,20 @@ class Sequencer(wiring.Component):
                     given.narrow.eq(post),
                 ]
                 with m.If(self.passes.ready | ~self.passes.valid):
+                    m.d.comb += generation.start.eq(~there)
                     m.next = "LOADING"
             with m.State("LOADING"), m.If(~self.passing):
-                m.d.comb += [self.predict.eq(1), generation.start.eq(1)]
+                m.d.comb += self.predict.eq(1)
                 enter(Phase.GENERATION, "GENERATE")
             with m.State("GENERATE"):
                 m.d.comb += self.waits_plan.eq(idle & (generation.waits | (generation.done & ~self.planned_all)))
                 with m.If(generation.done & idle & self.planned_all):
+                    product(Region.CONTEXT, Sink.WIDE)
                     enter(Phase.ATTENTION, "ATTEND")
             with m.State("ATTEND"):
                 m.d.comb += self.attend.eq(1)
                 with m.If(self.attended):
-                    product(Region.CONTEXT, Sink.WIDE)
+                    m.d.sync += self._contexts.eq(1)
                     enter(Phase.PROJECTION, "PROJECT")
             with m.State("PROJECT"), m.If(accepted):
                 m.d.comb += [
@@ -235,9 +246,9 @@ class Sequencer(wiring.Component):
                     given.keep_norm.eq(post),
                 ]
                 with m.If(self.passes.ready):
+                    product(Region.INPUT, Sink.HIDDEN)
                     m.next = "NORM"
-            with m.State("NORM"), m.If(idle):
-                product(Region.INPUT, Sink.HIDDEN)
+            with m.State("NORM"), m.If(whole):
                 m.d.sync += projected.eq(1)
                 enter(Phase.FFN, "UP")
             # Results of down take the places of those that the pass reads.
