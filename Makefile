@@ -40,6 +40,7 @@ GROUPS_sim := test rtl golden sim demo
 GROUPS_formal := test rtl golden formal
 GROUPS_demo := rtl golden sim demo
 GROUPS_synth := rtl golden sim demo synth
+GROUPS_ecp5 := rtl ecp5
 GROUPS_eval := golden demo torch eval
 GROUPS_sweep := golden demo torch eval
 GROUPS_lint := lint rtl golden
@@ -58,7 +59,7 @@ STALE := always
 endif
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 verilog: writable $(call stamps,verilog) $(YOSYS_READY) ## write the synthesizable Verilog of every preset to build/rtl
 	@$(PY) -m foreshift verilog
@@ -77,6 +78,9 @@ formal: writable $(call stamps,formal) $(YOSYS_READY) ## run all proofs, those i
 
 synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array and unit on the 45 nm library
 	@$(PY) -m foreshift synth
+
+ecp5: writable $(call stamps,ecp5) $(YOSYS_READY) ## place the smallest accelerator on a Lattice ECP5: what it takes, how fast it is
+	@$(PY) -m foreshift fpga
 
 report: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## write the report pages to build/report
 	@$(PY) -m foreshift report
@@ -125,4 +129,4 @@ writable:
 
 always:
 
-.PHONY: help verilog test demo sim formal synth report eval eval-full sweep lint clean distclean system-sim system-timing writable always
+.PHONY: help verilog test demo sim formal synth ecp5 report eval eval-full sweep lint clean distclean system-sim system-timing writable always

@@ -48,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     synth.set_defaults(module="foreshift.synthesis")
 
+    fpga = commands.add_parser("fpga", help="the smallest accelerator on a Lattice ECP5: what it takes, how fast it is")
+    fpga.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
+    fpga.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    fpga.set_defaults(module="foreshift.fpga")
+
     evaluation = commands.add_parser("eval", help="accuracy and work left of each predictor on 26 benchmarks")
     evaluation.add_argument("--full", action="store_true", help="find each method's best setting; goes on where it was")
     evaluation.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")

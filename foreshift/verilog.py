@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`foreshift verilog`: writes each unit of each preset as NAME.v with a sidecar NAME.json.
 
-build/rtl/PRESET/NAME.v       the unit as module NAME, and every module below it
-build/rtl/PRESET/NAME.json    parameters, derived widths, ports, latency, versions
+build/rtl/PRESET/NAME.v         the unit as module NAME, and every module below it
+build/rtl/PRESET/NAME_axis.v    likewise with AXI4-Stream ports, of each unit with streams
+build/rtl/PRESET/….json         parameters, derived widths, ports, latency, versions
 """
 
 import json
@@ -19,13 +20,16 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.array import ArrayConfig
 from config.errors import Refusal
 from config.presets import PRESETS, arrays, pe_arrays, speculation, systems
 from config.speculate import SpeculationConfig
 from foreshift import __version__
+
+if TYPE_CHECKING:
+    from hdl.catalogue import Unit
 
 EVERY_PRESET = "all"
 SMALL_PRODUCTS = 64
@@ -92,16 +96,28 @@ def _tasks(preset: str) -> list[Task]:
 
 def generate(task: Task) -> list[File]:
     """The files of a task."""
-    from hdl.catalogue import describe, units
-    from hdl.emit import clocking_of, verilog_of, yosys_version
+    from hdl.catalogue import axi_stream_top, units
+    from hdl.emit import verilog_of
 
-    chosen = {unit.name: unit for unit in units(task.preset) if unit.name in task.names}
-    components = {name: unit.make() for name, unit in chosen.items()}
-    made = {"generator": {"foreshift": __version__, "amaranth": version("amaranth"), "yosys": yosys_version()}}
-    return [
-        File(name, text, {**made, "preset": task.preset, **describe(chosen[name], components[name], clocking_of(text))})
-        for name, text in verilog_of(components).items()
-    ]
+    chosen = [unit for unit in units(task.preset) if unit.name in task.names]
+    components = {unit.name: unit.make() for unit in chosen}
+    texts = verilog_of(components)
+    files = [_file(task, unit, components[unit.name], texts[unit.name]) for unit in chosen]
+    tops = [top for unit in chosen if (top := axi_stream_top(unit, components[unit.name]))]
+    if tops:
+        made = {top.name: top.make() for top in tops}
+        texts = verilog_of(made, written={components[name]: text for name, text in texts.items()})
+        files += [_file(task, top, made[top.name], texts[top.name]) for top in tops]
+    return files
+
+
+def _file(task: Task, unit: "Unit", component: Any, text: str) -> File:
+    from hdl.catalogue import describe
+    from hdl.emit import clocking_of, yosys_version
+
+    made = {"foreshift": __version__, "amaranth": version("amaranth"), "yosys": yosys_version()}
+    sidecar = {"generator": made, "preset": task.preset, **describe(unit, component, clocking_of(text))}
+    return File(unit.name, text, sidecar)
 
 
 def _generate_all(tasks: list[Task]) -> Iterator[tuple[Task, list[File]]]:

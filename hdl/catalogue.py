@@ -2,7 +2,7 @@
 """The units of each preset that leave the generator as Verilog, and what their sidecars say of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from amaranth.hdl import Shape
@@ -15,7 +15,7 @@ from config.pe_arrays import PeArraysConfig
 from config.presets import arrays, attention, execution, pe_arrays, speculation, systems
 from config.speculate import SpeculationConfig
 from config.system import SystemConfig
-from config.units import UnitConfig
+from config.units import SoftmaxConfig, UnitConfig
 from hdl.arith.compress import SumTree
 from hdl.arith.hlog import HLogEncoder, HLogProduct
 from hdl.arith.integer import IntegerEncoder
@@ -29,21 +29,25 @@ from hdl.execute.units import unit_of
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 from hdl.system.accelerator import Accelerator
+from hdl.system.axi_stream import AxiStreamTop, is_stream
 
 _ROLES = {
     "clk": "clock, rising edge",
     "rst": "reset, synchronous, active high; nothing has a defined content before it",
+    "aclk": "clock, rising edge",
+    "aresetn": "reset, synchronous, active low; nothing has a defined content before it",
 }
 
 
 @dataclass(frozen=True)
 class Unit:
     """A component under the name that its module, its file and its sidecar carry, and the parameters it is made from:
-    numbers, strings, or dataclasses of `config`."""
+    numbers, strings, or dataclasses of `config`. beside: as of `AxiStreamTop`."""
 
     name: str
     make: Callable[[], wiring.Component]
     parameters: dict[str, Any]
+    beside: dict[str, str] = field(default_factory=dict)
 
 
 def units(preset: str) -> list[Unit]:
@@ -61,6 +65,14 @@ def units(preset: str) -> list[Unit]:
         *([_attention(whole)] if whole else []),
         *(system_unit(config) for config in systems(preset).values()),
     ]
+
+
+def axi_stream_top(unit: Unit, component: wiring.Component) -> Unit | None:
+    """`component`, made from `unit`, with AXI4-Stream ports around it, as NAME_axis; None if it has no streams."""
+    if not any(map(is_stream, component.signature.members.values())):
+        return None
+    parameters = {"unit": unit.name, "beside": unit.beside, **unit.parameters}
+    return Unit(f"{unit.name}_axis", lambda: AxiStreamTop(component, beside=unit.beside), parameters)
 
 
 def system_unit(config: SystemConfig) -> Unit:
@@ -87,7 +99,9 @@ def _speculation_unit(config: SpeculationConfig) -> Unit:
 
 
 def _execution_unit(config: UnitConfig) -> Unit:
-    return Unit(config.name, lambda: unit_of(config), {"config": config})
+    # A row of softmax has its settings with its last beat.
+    beside = {"row": "i"} if isinstance(config, SoftmaxConfig) else {}
+    return Unit(config.name, lambda: unit_of(config), {"config": config}, beside)
 
 
 def _dot_unit(config: ArrayConfig) -> Unit:
@@ -125,16 +139,19 @@ def describe(unit: Unit, component: wiring.Component, clocking: list[str]) -> di
         "parameters": {name: _plain(value) for name, value in unit.parameters.items()},
         "latency": getattr(component, "latency", 0),
         "ports": [
-            *({"name": name, "direction": "input", "role": _ROLES[name], **_shape(1)} for name in clocking),
-            *(
-                {
-                    "name": "__".join(map(str, path)),
-                    "direction": "input" if member.flow == wiring.In else "output",
-                    **_shape(member.shape),
-                }
-                for path, member, _ in component.signature.flatten(component)
-            ),
+            *(_port(name, wiring.In(1)) for name in clocking),
+            *(_port("__".join(map(str, path)), member) for path, member, _ in component.signature.flatten(component)),
         ],
+    }
+
+
+def _port(name: str, member: wiring.Member) -> dict[str, Any]:
+    role = {"role": _ROLES[name]} if name in _ROLES else {}
+    return {
+        "name": name,
+        "direction": "input" if member.flow == wiring.In else "output",
+        **role,
+        **_shape(member.shape),
     }
 
 

@@ -74,13 +74,21 @@ def _without_idle_reset(text: str) -> str:
 
 class _Sharing:
     """The platform of one conversion: keeps the RTLIL text of each module that components share. `corners`: those of
-    `hdl.cover` are counted. `behavioural`: as `hdl.behaviour` has it."""
+    `hdl.cover` are counted. `behavioural`: as `hdl.behaviour` has it. `written`: as of `verilog_of`; `copies`: their
+    Verilog, as it is to follow."""
 
-    def __init__(self, top: str, corners: bool = False, behavioural: bool = False):
+    def __init__(
+        self,
+        top: str,
+        corners: bool = False,
+        behavioural: bool = False,
+        written: Mapping[wiring.Component, str] | None = None,
+    ):
         self._top = top
-        self.corners, self.behavioural = corners, behavioural
+        self.corners, self.behavioural, self._written = corners, behavioural, written or {}
         self._kinds: dict[str, tuple] = {}
         self.texts: list[str] = []
+        self.copies: list[str] = []
 
     def convert(self, component: wiring.Component, name: str) -> str:
         """Add the component's module and those below it; returns its text."""
@@ -94,14 +102,31 @@ class _Sharing:
         ports = ports_of(component)
         kind = (type(component), {port: len(value) for port, (value, _) in ports.items()})
         if module not in self._kinds:
-            text = self.convert(component, module)
-            globals_ = re.findall(r"^  wire width 1 input \d+ +\\(clk|rst)$", text, re.MULTILINE)
-            self._kinds[module] = (*kind, globals_)
+            self._kinds[module] = (*kind, self._module(component, module))
         *known, globals_ = self._kinds[module]
         assert tuple(known) == kind, f"two different components share the name {module}"
         wires = {("i_" if d is PortDirection.Input else "o_") + port: value for port, (value, d) in ports.items()}
         drivers = {"clk": ClockSignal, "rst": ResetSignal}
         return Instance(module, **wires, **{f"i_{port}": drivers[port]() for port in globals_})
+
+    def _module(self, component: wiring.Component, module: str) -> list[str]:
+        """Make the component's module; returns those of `clk` and `rst` that it has."""
+        if component in self._written:
+            text = self._written[component]
+            self.copies.append(_renamed(text, module))
+            return clocking_of(text)
+        text = self.convert(component, module)
+        return re.findall(r"^  wire width 1 input \d+ +\\(clk|rst)$", text, re.MULTILINE)
+
+
+def _renamed(text: str, name: str) -> str:
+    """A unit's Verilog as that of a part called `name`, and its modules' names likewise."""
+    known = re.findall(r"^module (\w+)\(", text, re.MULTILINE)
+    names = {module: name + module.removeprefix(known[0]) for module in known}
+    text = re.sub(
+        r"^(module |  )(\w+)(?=\(| \w+ \($)", lambda m: m[1] + names.get(m[2], m[2]), text, flags=re.MULTILINE
+    )
+    return text.removeprefix(_LICENSE)
 
 
 @functools.cache
@@ -114,10 +139,8 @@ def yosys_version() -> str:
     return ".".join(map(str, _yosys().version()[:2]))
 
 
-def _script(component: wiring.Component, name: str, corners: bool, behavioural: bool) -> list[str]:
+def _script(sharing: _Sharing) -> list[str]:
     """Commands for Yosys that write one unit's Verilog to the standard output."""
-    sharing = _Sharing(name, corners, behavioural)
-    sharing.convert(component, name)
     removed = " ".join(f"-remove {attribute}" for attribute in _UNWANTED)
     return [
         "design -reset",
@@ -135,19 +158,30 @@ def _script(component: wiring.Component, name: str, corners: bool, behavioural: 
 
 
 def verilog_of(
-    units: Mapping[str, wiring.Component], *, corners: bool = False, behavioural: bool = False
+    units: Mapping[str, wiring.Component],
+    *,
+    corners: bool = False,
+    behavioural: bool = False,
+    written: Mapping[wiring.Component, str] | None = None,
 ) -> dict[str, str]:
     """Name → Verilog of each unit, a module of that name with all modules below it; one run of Yosys for all of them.
 
     Synthesizable, no attributes, no paths. Needs Yosys (`$YOSYS`, or `yosys` on the path). A text depends on the
-    component and the tools alone, not on its company.
+    component and the tools alone, not on its company. written: what an earlier call gave of components that these ones
+    `share`: it is taken as it is, with its modules named after its place here, instead of made once more.
     """
-    scripts = [_script(component, name, corners, behavioural) for name, component in units.items()]
+    made = {}
+    for name, component in units.items():
+        made[name] = _Sharing(name, corners, behavioural, written)
+        made[name].convert(component, name)
+    scripts = map(_script, made.values())
     output = _yosys().run(["-q", "-"], "\n".join(chain.from_iterable(scripts)), ignore_warnings=True)
     # Yosys names itself and its build in front of each.
     nothing, *texts = re.split(r"^/\* Generated by Yosys [^\n]*\n+", output, flags=re.MULTILINE)
     assert not nothing.strip(), nothing
-    return {name: _LICENSE + _tidy(text) for name, text in zip(units, texts, strict=True)}
+    return {
+        name: "\n".join([_LICENSE + _tidy(text), *made[name].copies]) for name, text in zip(units, texts, strict=True)
+    }
 
 
 def verilog(component: wiring.Component, name: str, *, corners: bool = False, behavioural: bool = False) -> str:

@@ -97,7 +97,7 @@ def test_locks_hold_what_the_project_names() -> None:
 
 
 def test_every_command_names_groups_that_exist() -> None:
-    assert set(NEEDED_BY) == {"verilog", "test", "sim", "formal", "demo", "synth", "eval", "sweep", "lint"}
+    assert set(NEEDED_BY) == {"verilog", "test", "sim", "formal", "demo", "synth", "ecp5", "eval", "sweep", "lint"}
     assert {group for groups in NEEDED_BY.values() for group in groups.split()} == set(DIRECT)
 
 
@@ -275,6 +275,7 @@ def test_help_is_the_default_and_explains_every_command() -> None:
         "sim",
         "formal",
         "synth",
+        "ecp5",
         "lint",
         "report",
         "eval",

@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WAIVERS = ROOT / "hdl/lint/waivers.vlt"
 LARGEST = ("attention_16x32", "esact_top_16x32", "lapa_top_16x32", "dense_top_16x32")
 """They take minutes."""
+AXIS = "_axis"
+"""Ends the name of a unit with AXI4-Stream ports."""
 SMALLER = ("tiny", "minilm")
 SYSTEMS = ("hlog", "aloc", "pot", "int8", "int4")
 
@@ -55,8 +57,12 @@ def units_of(written: Path) -> list[Path]:
 
 
 def quick(written: Path) -> list[Path]:
-    """All files but a few, whose parts are those of other files."""
-    return [path for path in written.glob("*/*.v") if path.stem not in LARGEST]
+    """All files but a few, whose parts are those of other files; wires around the units, in the smallest preset."""
+    return [
+        path
+        for path in written.glob("*/*.v")
+        if path.stem not in LARGEST and (path.parent.name == "tiny" or not path.stem.endswith(AXIS))
+    ]
 
 
 def lint_all(paths: Iterable[Path], *options: str) -> dict[Path, list[str]]:
@@ -100,12 +106,16 @@ def tops(shape: str) -> set[str]:
 
 
 def check_units(folder: Path, shape: str, units: set[str]) -> None:
-    names = {path.stem for path in folder.glob("*.v")}
+    written = {path.stem for path in folder.glob("*.v")}
+    names = {name for name in written if not name.endswith(AXIS)}
     assert {f"{system}_dot_{shape}" for system in SYSTEMS} | units < names
     assert {name.split("_")[0] for name in names - units} - set(SYSTEMS) == {
         "leading", "integer", "shift", "requantiser", "sum", "softmax", "layer", "gelu", "residual"
     }  # fmt: skip
-    assert {path.stem for path in folder.iterdir() if path.suffix == ".json"} == names
+    # Encoders, products and sum trees have no streams, accelerators have ports of their own.
+    without = re.compile(r"\w+_encoder_|\w+_product_|sum_tree_|\w+_top_")
+    assert written - names == {f"{name}{AXIS}" for name in names if not without.match(name)}
+    assert {path.stem for path in folder.iterdir() if path.suffix == ".json"} == written
     assert {path.suffix for path in folder.iterdir()} == {".v", ".json"}
 
 
@@ -271,6 +281,21 @@ def test_sidecar_of_softmax(written: Path) -> None:
         ("scores", 16 * 21), ("kept", 16), ("last", 1)
     ]  # fmt: skip
     assert found["latency"] == 19
+
+
+def test_sidecar_of_axi_stream_ports(written: Path) -> None:
+    """Where fields are in tdata, and what stands beside it."""
+    found = sidecar(written / "tiny/softmax_4_axis.v")
+    assert found["parameters"]["unit"] == "softmax_4"
+    assert found["parameters"]["config"] == sidecar(written / "tiny/softmax_4.v")["parameters"]["config"]
+    assert found["latency"] == sidecar(written / "tiny/softmax_4.v")["latency"]
+    ports = {port["name"]: port for port in found["ports"]}
+    assert [(field["name"], field["offset"], field["width"]) for field in ports["s_axis_i_tdata"]["fields"]] == [
+        ("scores", 0, 72), ("kept", 72, 4), ("padding", 76, 4)
+    ]  # fmt: skip
+    assert [field["name"] for field in ports["s_axis_i_tuser"]["fields"]] == ["exponent", "context"]
+    assert ports["aresetn"]["role"].startswith("reset, synchronous, active low")
+    assert {name for name in ports if name.endswith("_tlast")} == {"s_axis_i_tlast", "m_axis_o_tlast"}
 
 
 def test_sidecar_names_the_tools(written: Path) -> None:
