@@ -83,11 +83,11 @@ class Accelerator:
     def verilog(self, path: Path | str) -> None:
         """Writes the top's Verilog, and beside it NAME.json: parameters, ports, memories."""
         from hdl.catalogue import describe, system_unit
-        from hdl.emit import clocking_of, verilog
+        from hdl.emit import verilog
 
         unit = system_unit(self.config)
         component, path = unit.make(), Path(path)
         text = verilog(component, unit.name)
         path.write_text(text, encoding="utf-8")
-        sidecar = describe(unit, component, clocking_of(text))
+        sidecar = describe(unit, component, text)
         path.with_suffix(".json").write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 """`foreshift verilog`: writes each unit of each preset as NAME.v with a sidecar NAME.json.
 
 build/rtl/PRESET/NAME.v       the unit as module NAME, and every module below it
-build/rtl/PRESET/NAME.json    parameters, derived widths, ports, latency, versions
+build/rtl/PRESET/NAME.json    parameters, derived widths, ports, latency, memories, versions
 """
 
 import json
@@ -93,13 +93,13 @@ def _tasks(preset: str) -> list[Task]:
 def generate(task: Task) -> list[File]:
     """The files of a task."""
     from hdl.catalogue import describe, units
-    from hdl.emit import clocking_of, verilog_of, yosys_version
+    from hdl.emit import verilog_of, yosys_version
 
     chosen = {unit.name: unit for unit in units(task.preset) if unit.name in task.names}
     components = {name: unit.make() for name, unit in chosen.items()}
     made = {"generator": {"foreshift": __version__, "amaranth": version("amaranth"), "yosys": yosys_version()}}
     return [
-        File(name, text, {**made, "preset": task.preset, **describe(chosen[name], components[name], clocking_of(text))})
+        File(name, text, {**made, "preset": task.preset, **describe(chosen[name], components[name], text)})
         for name, text in verilog_of(components).items()
     ]
 
