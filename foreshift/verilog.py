@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`foreshift verilog`: writes each unit of each preset as NAME.v with a sidecar NAME.json.
+"""`foreshift verilog`: writes each unit of each preset as NAME.v with a sidecar NAME.json, and of accelerators what
+software and tools need of their registers.
 
 build/rtl/PRESET/NAME.v       the unit as module NAME, and every module below it
 build/rtl/PRESET/NAME.json    parameters, derived widths, ports, latency, memories, versions
+build/rtl/PRESET/NAME.rdl     registers of accelerator NAME, as SystemRDL
+build/rtl/PRESET/foreshift.h  registers, descriptors and error codes, for C and C++
 """
 
 import json
@@ -26,6 +29,7 @@ from config.errors import Refusal
 from config.presets import PRESETS, arrays, pe_arrays, speculation, systems
 from config.speculate import SpeculationConfig
 from foreshift import __version__
+from foreshift.registers import documents
 
 EVERY_PRESET = "all"
 SMALL_PRODUCTS = 64
@@ -122,8 +126,12 @@ def _generate_all(tasks: list[Task]) -> Iterator[tuple[Task, list[File]]]:
 def _write_all(tasks: list[Task], folder: Path, output: Path) -> None:
     """Write the files to `folder`, which becomes `output`, and say so."""
     start = time.monotonic()
+    for preset in {task.preset for task in tasks}:
+        (folder / preset).mkdir()
+        for config in systems(preset).values():
+            for name, document in documents(config).items():
+                (folder / preset / name).write_text(document, encoding="utf-8")
     for task, files in _generate_all(tasks):
-        (folder / task.preset).mkdir(exist_ok=True)
         for file in files:
             path = folder / task.preset / f"{file.name}.v"
             path.write_text(file.verilog, encoding="utf-8")
@@ -157,5 +165,7 @@ def _staged(output: Path) -> Iterator[Path]:
                 target.unlink(missing_ok=True)
                 sidecar.with_suffix(".v").replace(target.with_suffix(".v"))
                 sidecar.replace(target)
+            for document in preset.iterdir():
+                document.replace(output / preset.name / document.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
