@@ -81,8 +81,8 @@ class Counter:
 
 COUNTERS = (
     Counter("CYCLES", "Cycles from a start to its end, of all starts together."),
-    Counter("BUSY_ARRAY1", "Cycles in which array 1 multiplied."),
-    Counter("BUSY_ARRAY2", "Cycles in which array 2 multiplied."),
+    Counter("BUSY_ARRAY1", "Cycles in which array 1 multiplied; those of attention all count."),
+    Counter("BUSY_ARRAY2", "Cycles in which array 2 multiplied; those of attention all count."),
     Counter("STALL_WEIGHTS", "Cycles in which an array waited for weights."),
     Counter("STALL_ROWS", "Cycles in which an array waited for rows of activations."),
     Counter("STALL_PLAN", "Cycles in which both arrays had no work because prediction had not gone far enough."),
@@ -93,6 +93,11 @@ COUNTERS = (
     Counter("BYTES_READ", "Bytes read from memory, descriptors included."),
     Counter("BYTES_WRITTEN", "Bytes written to memory."),
     Counter("LAYERS", "Layers that were finished."),
+    Counter("CYCLES_LOAD", "Cycles of a layer until its parameters and x are on chip."),
+    Counter("CYCLES_GENERATION", "Cycles from then on until Q, K and V are."),
+    Counter("CYCLES_ATTENTION", "Cycles from then on until all contexts are."),
+    Counter("CYCLES_PROJECTION", "Cycles from then on until the arrays have made the projection of all rows."),
+    Counter("CYCLES_FFN", "Cycles from then on until the layer is finished."),
 )
 FIRST_COUNTER = 0x080
 

@@ -141,22 +141,22 @@
 #define FORESHIFT_CYCLES_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
 #define FORESHIFT_CYCLES_HIGH_COUNT_SHIFT 0
 
-/* Cycles in which array 1 multiplied. */
+/* Cycles in which array 1 multiplied; those of attention all count. */
 #define FORESHIFT_BUSY_ARRAY1_LOW 0x088u
 #define FORESHIFT_BUSY_ARRAY1_LOW_COUNT_MASK 0xffffffffu /* Bits 31 to 0. */
 #define FORESHIFT_BUSY_ARRAY1_LOW_COUNT_SHIFT 0
 
-/* Cycles in which array 1 multiplied. */
+/* Cycles in which array 1 multiplied; those of attention all count. */
 #define FORESHIFT_BUSY_ARRAY1_HIGH 0x08cu
 #define FORESHIFT_BUSY_ARRAY1_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
 #define FORESHIFT_BUSY_ARRAY1_HIGH_COUNT_SHIFT 0
 
-/* Cycles in which array 2 multiplied. */
+/* Cycles in which array 2 multiplied; those of attention all count. */
 #define FORESHIFT_BUSY_ARRAY2_LOW 0x090u
 #define FORESHIFT_BUSY_ARRAY2_LOW_COUNT_MASK 0xffffffffu /* Bits 31 to 0. */
 #define FORESHIFT_BUSY_ARRAY2_LOW_COUNT_SHIFT 0
 
-/* Cycles in which array 2 multiplied. */
+/* Cycles in which array 2 multiplied; those of attention all count. */
 #define FORESHIFT_BUSY_ARRAY2_HIGH 0x094u
 #define FORESHIFT_BUSY_ARRAY2_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
 #define FORESHIFT_BUSY_ARRAY2_HIGH_COUNT_SHIFT 0
@@ -261,11 +261,61 @@
 #define FORESHIFT_LAYERS_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
 #define FORESHIFT_LAYERS_HIGH_COUNT_SHIFT 0
 
+/* Cycles of a layer until its parameters and x are on chip. */
+#define FORESHIFT_CYCLES_LOAD_LOW 0x0e8u
+#define FORESHIFT_CYCLES_LOAD_LOW_COUNT_MASK 0xffffffffu /* Bits 31 to 0. */
+#define FORESHIFT_CYCLES_LOAD_LOW_COUNT_SHIFT 0
+
+/* Cycles of a layer until its parameters and x are on chip. */
+#define FORESHIFT_CYCLES_LOAD_HIGH 0x0ecu
+#define FORESHIFT_CYCLES_LOAD_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
+#define FORESHIFT_CYCLES_LOAD_HIGH_COUNT_SHIFT 0
+
+/* Cycles from then on until Q, K and V are. */
+#define FORESHIFT_CYCLES_GENERATION_LOW 0x0f0u
+#define FORESHIFT_CYCLES_GENERATION_LOW_COUNT_MASK 0xffffffffu /* Bits 31 to 0. */
+#define FORESHIFT_CYCLES_GENERATION_LOW_COUNT_SHIFT 0
+
+/* Cycles from then on until Q, K and V are. */
+#define FORESHIFT_CYCLES_GENERATION_HIGH 0x0f4u
+#define FORESHIFT_CYCLES_GENERATION_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
+#define FORESHIFT_CYCLES_GENERATION_HIGH_COUNT_SHIFT 0
+
+/* Cycles from then on until all contexts are. */
+#define FORESHIFT_CYCLES_ATTENTION_LOW 0x0f8u
+#define FORESHIFT_CYCLES_ATTENTION_LOW_COUNT_MASK 0xffffffffu /* Bits 31 to 0. */
+#define FORESHIFT_CYCLES_ATTENTION_LOW_COUNT_SHIFT 0
+
+/* Cycles from then on until all contexts are. */
+#define FORESHIFT_CYCLES_ATTENTION_HIGH 0x0fcu
+#define FORESHIFT_CYCLES_ATTENTION_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
+#define FORESHIFT_CYCLES_ATTENTION_HIGH_COUNT_SHIFT 0
+
+/* Cycles from then on until the arrays have made the projection of all rows. */
+#define FORESHIFT_CYCLES_PROJECTION_LOW 0x100u
+#define FORESHIFT_CYCLES_PROJECTION_LOW_COUNT_MASK 0xffffffffu /* Bits 31 to 0. */
+#define FORESHIFT_CYCLES_PROJECTION_LOW_COUNT_SHIFT 0
+
+/* Cycles from then on until the arrays have made the projection of all rows. */
+#define FORESHIFT_CYCLES_PROJECTION_HIGH 0x104u
+#define FORESHIFT_CYCLES_PROJECTION_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
+#define FORESHIFT_CYCLES_PROJECTION_HIGH_COUNT_SHIFT 0
+
+/* Cycles from then on until the layer is finished. */
+#define FORESHIFT_CYCLES_FFN_LOW 0x108u
+#define FORESHIFT_CYCLES_FFN_LOW_COUNT_MASK 0xffffffffu /* Bits 31 to 0. */
+#define FORESHIFT_CYCLES_FFN_LOW_COUNT_SHIFT 0
+
+/* Cycles from then on until the layer is finished. */
+#define FORESHIFT_CYCLES_FFN_HIGH 0x10cu
+#define FORESHIFT_CYCLES_FFN_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
+#define FORESHIFT_CYCLES_FFN_HIGH_COUNT_SHIFT 0
+
 /* Byte offset of the low word; the high one is behind it. */
 enum foreshift_counter {
     FORESHIFT_COUNTER_CYCLES = 0x80, /* Cycles from a start to its end, of all starts together. */
-    FORESHIFT_COUNTER_BUSY_ARRAY1 = 0x88, /* Cycles in which array 1 multiplied. */
-    FORESHIFT_COUNTER_BUSY_ARRAY2 = 0x90, /* Cycles in which array 2 multiplied. */
+    FORESHIFT_COUNTER_BUSY_ARRAY1 = 0x88, /* Cycles in which array 1 multiplied; those of attention all count. */
+    FORESHIFT_COUNTER_BUSY_ARRAY2 = 0x90, /* Cycles in which array 2 multiplied; those of attention all count. */
     FORESHIFT_COUNTER_STALL_WEIGHTS = 0x98, /* Cycles in which an array waited for weights. */
     FORESHIFT_COUNTER_STALL_ROWS = 0xa0, /* Cycles in which an array waited for rows of activations. */
     FORESHIFT_COUNTER_STALL_PLAN = 0xa8, /* Cycles in which both arrays had no work because prediction had not gone far enough. */
@@ -276,6 +326,11 @@ enum foreshift_counter {
     FORESHIFT_COUNTER_BYTES_READ = 0xd0, /* Bytes read from memory, descriptors included. */
     FORESHIFT_COUNTER_BYTES_WRITTEN = 0xd8, /* Bytes written to memory. */
     FORESHIFT_COUNTER_LAYERS = 0xe0, /* Layers that were finished. */
+    FORESHIFT_COUNTER_CYCLES_LOAD = 0xe8, /* Cycles of a layer until its parameters and x are on chip. */
+    FORESHIFT_COUNTER_CYCLES_GENERATION = 0xf0, /* Cycles from then on until Q, K and V are. */
+    FORESHIFT_COUNTER_CYCLES_ATTENTION = 0xf8, /* Cycles from then on until all contexts are. */
+    FORESHIFT_COUNTER_CYCLES_PROJECTION = 0x100, /* Cycles from then on until the arrays have made the projection of all rows. */
+    FORESHIFT_COUNTER_CYCLES_FFN = 0x108, /* Cycles from then on until the layer is finished. */
 };
 
 /* Of speculation. */

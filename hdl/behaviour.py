@@ -14,11 +14,12 @@ from amaranth.lib import wiring
 from hdl.shared import mark_used
 
 
-def behavioural(component: wiring.Component, platform) -> bool:
-    """Does `platform` want what the component computes, instead of how? Then its parts have no use."""
+def behavioural(platform, *unused: wiring.Component) -> bool:
+    """Does `platform` want what is computed, instead of how? Then the parts that are `unused` will not be missed."""
     wanted = getattr(platform, "behavioural", False)
     if wanted:
-        mark_used(component)
+        for part in unused:
+            mark_used(part)
     return wanted
 
 
@@ -27,3 +28,5 @@ def total(values: Sequence[Value]) -> Value:
     while len(values) > 1:
         values = [sum(values[at : at + 2]) for at in range(0, len(values), 2)]
     return values[0]
+
+

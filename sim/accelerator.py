@@ -163,17 +163,14 @@ def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) ->
 
 
 MEMORY_BYTES = 1 << 24
-REPEATED = ("line", "select", "dot_line", "dot_product", "softmax", "pe_line", "pe_bundle2", "context_reader", "row")
-"""Modules with many large instances, where lines are long."""
 
 
 @cache
 def build(config: SystemConfig) -> memory.Model:
     """The accelerator with its memory and its host, built if need be."""
-    repeated = [f"{config.name}_{part}" for part in REPEATED] if config.lanes > FEW_LANES else []
     # Wide arrays are simulated by what they compute; small ones as they are built.
     text = verilog(Accelerator(config), config.name, behavioural=config.lanes > FEW_LANES)
-    return memory.build(text, config.name, memory_bytes=MEMORY_BYTES, repeated=repeated)
+    return memory.build(text, config.name, memory_bytes=MEMORY_BYTES)
 
 
 def run(

@@ -71,9 +71,8 @@ class Run:
 @cache
 def build(items: ItemsConfig, arrays: PeArraysConfig, stores: int, behavioural: bool) -> Path:
     """Folder of the unit's model, built if need be."""
-    repeated = [f"{NAME}_{part}" for part in ("line", "select", "dot_line", "softmax", "pe_line", "context_reader")]
     text = verilog(Attention(items, arrays, stores=stores), NAME, behavioural=behavioural)
-    return runner.build(text, NAME, repeated=repeated)
+    return runner.build(text, NAME)
 
 
 def run(

@@ -91,13 +91,12 @@ class Side(ABC):
 
 @cache
 def _outer(config: PeArraysConfig, behavioural: bool) -> replay.Model:
-    repeated = ("pe_line", "pe_bundle2", "context_reader", "row_store")
-    return replay.build(PeArray(config), "pe_array", repeated, behavioural=behavioural)
+    return replay.build(PeArray(config), "pe_array", behavioural=behavioural)
 
 
 @cache
 def _inner(config: PeArraysConfig, behavioural: bool) -> replay.Model:
-    return replay.build(DotArray(config), "dot_array", ("dot_line", "dot_product"), behavioural=behavioural)
+    return replay.build(DotArray(config), "dot_array", behavioural=behavioural)
 
 
 class Outer(Side):

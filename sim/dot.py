@@ -82,7 +82,7 @@ class SimResult:
 @cache
 def build(config: ArrayConfig) -> Path:
     """Folder of the unit's model, built if need be."""
-    return runner.build(verilog(DotUnit(config), config.name), config.name, repeated=[f"{config.name}_row"])
+    return runner.build(verilog(DotUnit(config), config.name), config.name)
 
 
 def run(

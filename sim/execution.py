@@ -4,7 +4,6 @@
 golden tensors ─► Traffic ─► Verilator, sim/execution_bench.py ─► equal, or the first difference
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,9 +27,6 @@ from sim.packing import pack
 
 Int64 = NDArray[np.int64]
 Bits = NDArray[np.bool_]
-
-REPEATED = ("power", "norm_lane", "norm_scaler", "residual_scaler")
-"""Modules of lanes, which the simulator compiles once."""
 
 
 @dataclass(frozen=True)
@@ -186,13 +182,7 @@ def _beside(*columns: tuple[Sequence[Any] | NDArray[Any], int]) -> list[int]:
 @cache
 def build(config: UnitConfig) -> Path:
     """Folder of the unit's model, built if need be."""
-    return build_text(verilog(unit_of(config), config.name), config.name)
-
-
-def build_text(text: str, top: str) -> Path:
-    """The same for a Verilog text."""
-    names = re.findall(r"^module (\w+)\(", text, re.MULTILINE)
-    return runner.build(text, top, repeated=[name for name in names if name.removeprefix(f"{top}_") in REPEATED])
+    return runner.build(verilog(unit_of(config), config.name), config.name)
 
 
 def run(config: UnitConfig, traffic: Sequence[tuple[Traffic, Flow]], folder: Path | None = None) -> list[int]:

@@ -37,7 +37,7 @@ class GatherJob:
 @cache
 def build(config: ItemsConfig) -> Path:
     """Folder of the unit's model, built if need be."""
-    return runner.build(verilog(Gather(config), NAME), NAME, repeated=[f"{NAME}_line", f"{NAME}_select"])
+    return runner.build(verilog(Gather(config), NAME), NAME)
 
 
 def run(config: ItemsConfig, plans: Sequence[list[Item]]) -> list[Run]:

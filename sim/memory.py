@@ -24,7 +24,7 @@ from sim.axi import PAYLOADS, RULES
 
 RTL = Path(__file__).resolve().parent / "rtl"
 CONTROL, MEMORY = "s_axi_ctrl", "m_axi"
-CLOCKS = ({"aclk": "clk", "aresetn": "~rst"}, {"clk": "clk", "rst": "rst"})
+CLOCKS = ({"aclk": "clk", "aresetn": "~reset"}, {"clk": "clk", "rst": "reset"})
 """How a top may be clocked and reset."""
 INTERRUPTS = ("interrupt", "irq")
 FULL = 256
@@ -136,12 +136,12 @@ class Model:
     folder: Path
 
 
-def build(text: str, top: str, *, memory_bytes: int = 1 << 20, repeated: Sequence[str] = ()) -> Model:
+def build(text: str, top: str, *, memory_bytes: int = 1 << 20) -> Model:
     """Built if need be.
 
     text: Verilog of module `top`, which has an AXI4 master m_axi_… of whole words, an AXI4-Lite slave s_axi_ctrl_… of
     32 bits, an interrupt (`interrupt` or `irq`), and aclk and aresetn, or clk and rst. memory_bytes: of the memory, a
-    power of two. repeated: as of `runner.build`. Raises `Refusal` for a top with other ports.
+    power of two. Raises `Refusal` for a top with other ports.
     """
     require(
         memory_bytes >= 256 and not memory_bytes & (memory_bytes - 1),
@@ -165,7 +165,7 @@ def build(text: str, top: str, *, memory_bytes: int = 1 << 20, repeated: Sequenc
     sources = "".join((RTL / f"axi_{part}.sv").read_text(encoding="utf-8") for part in ("memory", "checker", "host"))
     links = {**{name: f"{name}" for name in ports if name.startswith(kinds)}, **clocks, irq: "irq"}
     harness = _harness(top, ports, links, memory_bytes // bus_bytes)
-    folder = runner.build(f"{text}\n{sources}\n{harness}", f"{top}_memory", repeated=repeated)
+    folder = runner.build(f"{text}\n{sources}\n{harness}", f"{top}_memory")
     return Model(top, bus_bytes, memory_bytes, folder)
 
 
@@ -200,17 +200,18 @@ def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int)
     outputs += [f"output {_range(bits)}{port}_{name}" for port in (MEMORY, CONTROL) for name, bits in BREACH.items()]
     outputs += ["output stops", "output over", "output unserved", "output reg [31:0] now"]
     lines = [f"module {top}_memory (input clk, input rst, {', '.join([*inputs, *outputs])});"]
-    lines += ["always @(posedge clk) now <= rst ? 0 : now + 1;"]
+    # What hangs on an input of this module is computed twice a cycle, in a wide top all that is reset.
+    lines += ["reg reset; always @(posedge clk) reset <= rst;", "always @(posedge clk) now <= reset ? 0 : now + 1;"]
     lines += [f"wire {_range(bits)}{name};" for name, bits in ports.items() if name == links[name]]
     lines += [f"wire irq; assign stops = over | unserved | {MEMORY}_broken | {CONTROL}_broken;"]
     lines += [f"{top} top ({_joined(links)});"]
     memory = {name: name for name in (*_SETTINGS, "words_read", "words_written")} | {"broken": "unserved"}
     memory |= _channels(ports, MEMORY, without=("awlen", "lock", "cache", "prot"))
     bus, ids = ports[f"{MEMORY}_rdata"] // 8, ports.get(f"{MEMORY}_arid", 1)
-    lines += [f"axi_memory #(.BYTES({bus}), .IDS({ids}), .WORDS({words})) memory (.clk(clk), .rst(rst), "]
+    lines += [f"axi_memory #(.BYTES({bus}), .IDS({ids}), .WORDS({words})) memory (.clk(clk), .rst(reset), "]
     lines += [f"    {_joined(memory)});"]
     host = _channels(ports, CONTROL) | {"irq": "irq", "now": "now", "over": "over"}
-    lines += [f"axi_host #(.ADDRESS({ports[f'{CONTROL}_awaddr']})) host (.clk(clk), .rst(rst), {_joined(host)});"]
+    lines += [f"axi_host #(.ADDRESS({ports[f'{CONTROL}_awaddr']})) host (.clk(clk), .rst(reset), {_joined(host)});"]
     lines += [_checker(ports, MEMORY, lite=False), _checker(ports, CONTROL, lite=True), "endmodule", ""]
     return "\n".join(lines)
 
@@ -222,7 +223,7 @@ def _checker(ports: dict[str, int], prefix: str, *, lite: bool) -> str:
     wires |= {"ends": "ends"} | {name: f"{prefix}_{name}" for name in BREACH}
     sizes = f".BYTES({ports[f'{prefix}_rdata'] // 8}), .IDS({ports.get(f'{prefix}_arid', 1)})"
     name = "control" if lite else "port"
-    return f"axi_checker #({sizes}) {name}_checker (.clk(clk), .rst(rst), {_joined(wires)});"
+    return f"axi_checker #({sizes}) {name}_checker (.clk(clk), .rst(reset), {_joined(wires)});"
 
 
 def _channels(ports: dict[str, int], prefix: str, without: tuple[str, ...] = ()) -> dict[str, str]:

@@ -151,11 +151,11 @@ class Model:
     folder: Path
 
 
-def build(unit: wiring.Component, name: str, repeated: Sequence[str] = (), *, behavioural: bool = False) -> Model:
-    """Built if need be. repeated: as of `runner.build`, without the unit's name. behavioural: as of `hdl.emit`."""
+def build(unit: wiring.Component, name: str, *, behavioural: bool = False) -> Model:
+    """Built if need be. behavioural: as of `hdl.emit`."""
     streams = streams_of(unit)
     text = f"{verilog(unit, name, behavioural=behavioural)}{_MODULES}{_top(streams, name)}"
-    folder = runner.build(text, f"{name}_replay", repeated=[f"{name}_{module}" for module in repeated])
+    folder = runner.build(text, f"{name}_replay")
     return Model(name, streams, folder)
 
 
@@ -199,7 +199,8 @@ def _top(streams: Streams, name: str) -> str:
     ports += [f"input [{bits - 1}:0] {port}" for port, bits in streams.inputs.items()]
     ports += [f"output [{bits - 1}:0] {port}" for port, bits in streams.outputs.items()]
     lines = [f"module {name}_replay (", ",\n".join(f"    {port}" for port in ports), ");"]
-    lines += ["always @(posedge clk) now <= rst ? 0 : now + 1;"]
+    # What hangs on an input of the top is computed twice a cycle, in a wide unit all that is reset.
+    lines += ["reg reset; always @(posedge clk) reset <= rst;", "always @(posedge clk) now <= reset ? 0 : now + 1;"]
     full = [f"full_{sink}" for sink in streams.sinks]
     links = [f".{port}({port})" for port in (*streams.inputs, *streams.outputs)]
     for stream, bits in (streams.sources | streams.sinks).items():
@@ -212,7 +213,7 @@ def _top(streams: Streams, name: str) -> str:
             lines += [f"wire full_{stream};"]
             kind, end = "sink", [".stall(stall)", f".due(due_{stream})", f".full(full_{stream})"]
         path = f"{stream}.{'in' if kind == 'source' else 'out'}"
-        given = ", ".join([".clk(clk)", ".rst(rst)", ".now(now)", *wires, *end])
+        given = ", ".join([".clk(clk)", ".rst(reset)", ".now(now)", *wires, *end])
         lines += [f'replay_{kind} #(.WIDTH({bits}), .FILE("{path}")) at_{stream} ({given});']
-    lines += [f"assign full = {' & '.join(full)};", f"{name} unit (.clk(clk), .rst(rst), {', '.join(links)});"]
+    lines += [f"assign full = {' & '.join(full)};", f"{name} unit (.clk(clk), .rst(reset), {', '.join(links)});"]
     return "\n".join([*lines, "endmodule", ""])

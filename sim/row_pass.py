@@ -32,9 +32,6 @@ from sim.packing import pack
 Int64 = NDArray[np.int64]
 
 NAME = "row_pass"
-REPEATED = ("norm_lane", "norm_scaler", "residual_scaler")
-"""Modules of lanes, which the simulator compiles once."""
-
 
 @dataclass(frozen=True)
 class Step:
@@ -205,12 +202,7 @@ def _beats(rows: Int64, values: int, bits: int) -> list[int]:
 @cache
 def build(config: SystemConfig) -> Path:
     """Folder of the unit's model, built if need be."""
-    return build_text(verilog(RowPass(config), NAME))
-
-
-def build_text(text: str) -> Path:
-    """The same for a Verilog text."""
-    return runner.build(text, NAME, repeated=[f"{NAME}_{name}" for name in REPEATED])
+    return runner.build(verilog(RowPass(config), NAME), NAME)
 
 
 def run(folder: Path, works: Sequence[Work]) -> list[Times]:

@@ -16,9 +16,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,15 @@ _MAKEFLAGS = (
 )
 # A large model is compiled in parts, side by side, and what runs once in no time. A small one is quicker in one piece.
 _LARGE = 50_000
+# Characters of a module that is worth being compiled apart from those around it.
+_WORTH_SHARING = 2_000
 _IN_PARTS = " VM_PARALLEL_BUILDS=1"
 # Registers and memories start at random, as nothing says what they hold before reset.
 _PLUSARGS = ["+verilator+rand+reset+2", "+verilator+seed+1"]
 # Few files: each reads the same large headers.
 _OPTIONS = ("-O3", "--x-assign", "0", "-Wno-fatal", "--output-split", "3000000")
+# In a large model, instances of a module are to have one code: then they may not be mixed with what is around each.
+_APART = ("-fno-dfg",)
 
 
 class SimulationError(AssertionError):
@@ -89,24 +95,22 @@ def verilator_version() -> tuple[int, int]:
     return major, minor
 
 
-def build(
-    verilog: str, top: str, *, repeated: Sequence[str] = (), waves: bool | None = None, coverage: bool = False
-) -> Path:
+def build(verilog: str, top: str, *, waves: bool | None = None, coverage: bool = False) -> Path:
     """Folder of the model of module `top`, built if need be.
 
-    repeated: modules with many large instances, compiled once instead of once per instance. waves: can trace (default:
-    whether WAVES is set). coverage: a run leaves coverage.dat in its folder, for `reached`.
+    waves: can trace (default: whether WAVES is set). coverage: a run leaves coverage.dat in its folder, for `reached`.
     """
     waves = waves_wanted() if waves is None else waves
     version = verilator_version()
+    verilog = _in_short(verilog)
     options = (*_OPTIONS, *(["--coverage-user"] if coverage else []))
     tools = (version, waves, options, _MAKEFLAGS, metadata.version("cocotb"), sys.version_info[:2])
-    folder = (CACHE / f"{top}-{_hash(verilog, top, tuple(repeated), tools)}").resolve()
+    folder = (CACHE / f"{top}-{_hash(verilog, top, _APART, tools)}").resolve()
     runtime = (CACHE / f"runtime-{_hash(tools)}").resolve()
     with _locked(folder):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _build(verilog, top, folder, repeated, waves, runtime, options)
+            _build(verilog, top, folder, waves, runtime, options)
             _keep_runtime(folder, runtime)
             for bulky in (*folder.glob("*.gch"), *folder.glob("*.o"), *folder.glob("*.a")):
                 bulky.unlink()
@@ -145,7 +149,6 @@ def _build(
     verilog: str,
     top: str,
     folder: Path,
-    repeated: Sequence[str],
     waves: bool,
     runtime: Path,
     options: Sequence[str],
@@ -153,12 +156,21 @@ def _build(
     folder.mkdir()
     source, visible = folder / f"{top}.v", folder / "ports.vlt"
     source.write_text(verilog, encoding="utf-8")
-    control = ["`verilator_config", f'public_flat_rw -module "{top}" -var "*"']
-    control += [f'no_inline -module "{module}"' for module in repeated]
+    modules = _modules(verilog)
+    control = ["`verilator_config"]
+    # What might be written from outside between two edges is computed once more there.
+    for kind, access in (("input", "rw"), ("output", "rd")):
+        control += [f'public_flat_{access} -module "{top}" -var "{port}"' for port in _ports(modules[top], kind)]
+    large = len(verilog) > _LARGE
+    for module in _shared(modules) if large else ():
+        control += [f'no_inline -module "{module}"']
+        # An input of its own, and not the other end of the wire, is what an instance looks at.
+        inputs = [port for port in _ports(modules[module], "input") if port != "clk"]
+        control += [f'public_flat_rd -module "{module}" -var "{port}"' for port in inputs]
     visible.write_text("\n".join([*control, ""]), encoding="utf-8")
     log = folder / "build.log"
     kept = {name: os.environ.get(name) for name in ("MAKEFLAGS", "VERILATOR_ROOT")}
-    os.environ["MAKEFLAGS"] = _MAKEFLAGS + _IN_PARTS * (len(verilog) > _LARGE)
+    os.environ["MAKEFLAGS"] = _MAKEFLAGS + _IN_PARTS * large
     os.environ.pop("VERILATOR_ROOT", None)
     builder = _Verilator()
     builder.runtime = runtime
@@ -167,7 +179,7 @@ def _build(
             sources=[source],
             hdl_toplevel=top,
             build_dir=folder,
-            build_args=[*options, str(visible)],
+            build_args=[*options, *(_APART if large else ()), str(visible)],
             waves=waves,
             timescale=("1ns", "1ps"),
             log_file=log,
@@ -179,6 +191,42 @@ def _build(
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def _in_short(verilog: str) -> str:
+    """With what Yosys writes n times beside each other as such: Verilator would make n terms of it."""
+
+    def shorter(found: re.Match[str]) -> str:
+        runs = [(item, len(list(all_))) for item, all_ in groupby(found[1].split(", "))]
+        return "{ " + ", ".join(f"{{{n}{{{item}}}}}" if n > 2 else ", ".join([item] * n) for item, n in runs) + " }"
+
+    return re.sub(r"\{ ([^{}]*) \}", shorter, verilog)
+
+
+def _modules(verilog: str) -> dict[str, str]:
+    """Each module's text behind its name."""
+    parts = re.split(r"^module (\w+)", verilog, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _ports(text: str, kind: str) -> list[str]:
+    """Names of a module's ports, input or output."""
+    return re.findall(rf"\b{kind} (?:reg |wire |logic )?(?:signed )?(?:\[[^\]]+\] ?)?(\w+)", text)
+
+
+def _shared(modules: Mapping[str, str]) -> list[str]:
+    """Those that have several instances and are worth it."""
+    parents: dict[str, list[str]] = {name: [] for name in modules}
+    for name, text in modules.items():
+        for module in re.findall(r"^  (\w+) \w+ \($", text, re.MULTILINE):
+            if module in parents:
+                parents[module].append(name)
+
+    @cache
+    def count(name: str) -> int:
+        return sum(map(count, parents[name])) if parents[name] else 1
+
+    return [name for name, text in modules.items() if len(text) > _WORTH_SHARING and count(name) > 1]
 
 
 def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str]) -> None:

@@ -63,8 +63,7 @@ class Run:
 @cache
 def build(items: ItemsConfig, arrays: PeArraysConfig, stores: int) -> Path:
     """Folder of the unit's model, built if need be."""
-    repeated = [f"{NAME}_{part}" for part in ("line", "select", "dot_line")]
-    return runner.build(verilog(Scores(items, arrays, stores=stores), NAME), NAME, repeated=repeated)
+    return runner.build(verilog(Scores(items, arrays, stores=stores), NAME), NAME)
 
 
 def run(

@@ -64,7 +64,7 @@ def golden_plan(config: SpeculationConfig, layer: Layer) -> Plan:
 @cache
 def build(config: SpeculationConfig) -> Path:
     """Folder of the unit's model, built if need be."""
-    return runner.build(verilog(SpeculationUnit(config), config.name), config.name, repeated=[f"{config.name}_row"])
+    return runner.build(verilog(SpeculationUnit(config), config.name), config.name)
 
 
 def run(config: SpeculationConfig, layers: Sequence[tuple[Layer, Flow]] | Layer) -> list[LayerResult]:

@@ -18,6 +18,7 @@ from hdl.arith.adder import IncrementingAdder
 from hdl.arith.columns import ColumnTree
 from hdl.arith.compress import CarrySaveTree, Word, cuts_of, words_layout
 from hdl.behaviour import behavioural, total
+from hdl.delay import delayed
 from hdl.execute.line import MAX_TAG_BITS, row_layout
 from hdl.execute.pe_lane import DIGITS, DIGITS_LAYOUT, WORDS, partials, recode
 from hdl.shared import share
@@ -113,7 +114,7 @@ class DotLine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if behavioural(self, platform):
+        if behavioural(platform, self._tree):
             enable, marks = self._control(m)
             self._behave(m, enable, marks.first)
         else:
@@ -152,12 +153,7 @@ class DotLine(wiring.Component):
             m.d.sync += b.eq(beat.b)
             with m.If(~beat.hold):
                 m.d.sync += a.eq(beat.a)
-        found = total([x * y for x, y in zip(a, b, strict=True)])
-        for stage, enters in enumerate(enable[1:-1]):
-            later = Signal(found.shape(), name=f"found{stage}", reset_less=True)
-            with m.If(enters):
-                m.d.sync += later.eq(found)
-            found = later
+        found = delayed(m, total([x * y for x, y in zip(a, b, strict=True)]), "found", enable[1:-1])
         result = Signal.like(self.o.payload.sum, name="total", reset_less=True)
         m.d.comb += self.o.payload.sum.eq(result)
         with m.If(enable[-1]):

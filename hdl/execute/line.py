@@ -92,7 +92,7 @@ class PeLine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         control, enter, first = Signal(CONTROL), Signal(), Signal(reset_less=True)
-        if behavioural(self, platform):
+        if behavioural(platform, *self._bundles):
             self._move(m, control, enter, first, platform)
             self._choose(m, self._behave(m, control, enter, first))
             return m

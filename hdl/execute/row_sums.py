@@ -16,6 +16,7 @@ from hdl.arith.adder import add_in_two
 from hdl.arith.compress import CarrySaveTree, Word, cuts
 from hdl.arith.leading_one import magnitude
 from hdl.arith.multiply import MultiplyAdd
+from hdl.delay import delayed
 from hdl.execute.norm_widths import NormWidths
 from hdl.shared import share
 
@@ -140,9 +141,9 @@ class RowSums(wiring.Component):
             square.a.eq(total),
             square.b.eq(total),
             square.enable.eq(Cat(rows[total_at : total_at + square.latency])),
-            product.a.eq(Cat(_delayed(m, squares, "squares", rows[self._summed : at]), Const(0, 1))),
+            product.a.eq(Cat(delayed(m, squares, "squares_later", rows[self._summed : at]), Const(0, 1))),
             product.b.eq(self.width),
-            product.addend0.eq(~_delayed(m, square.o, "square", rows[self._squared : at])),
+            product.addend0.eq(~delayed(m, square.o, "square_later", rows[self._squared : at])),
             product.addend1.eq(self.eps),
             product.enable.eq(Cat(rows[at : at + product.latency])),
         ]
@@ -151,7 +152,7 @@ class RowSums(wiring.Component):
         m.d.comb += [
             sums.v.eq(v),
             sums.down.eq(widths.variance // 2 - 1 - down),
-            sums.total.eq(_delayed(m, total, "total", rows[total_at:-1])),
+            sums.total.eq(delayed(m, total, "total_later", rows[total_at:-1])),
         ]
         self._offer(m, sums)
         return m
@@ -217,16 +218,6 @@ class RowSums(wiring.Component):
                 m.d.sync += [held.eq(v), held_down.eq(Cat(*gone, down))]
             v, down = held, held_down
         return v[-2 * ROOT_BITS :], down
-
-
-def _delayed(m: Module, value: Value, name: str, enable: list[Value]) -> Value:
-    """The value some stages later."""
-    for stage, moves in enumerate(enable):
-        held = Signal(value.shape(), name=f"{name}_later{stage}", reset_less=True)
-        with m.If(moves):
-            m.d.sync += held.eq(value)
-        value = held
-    return value
 
 
 def _square_words() -> list[Word]:

@@ -18,6 +18,7 @@ from hdl.arith.adder import add_in_two
 from hdl.arith.columns import ColumnTree
 from hdl.arith.compress import Word
 from hdl.arith.requantise import Requantiser
+from hdl.delay import delayed
 from hdl.execute.layouts import MULTIPLIER
 from hdl.execute.line import sums_layout
 from hdl.execute.pe_lane import BIAS_SHIFT, CARRIES
@@ -101,10 +102,10 @@ class Scaler(wiring.Component):
                 m.d.sync += valids[-1].eq(valids[-2])
         enable = [advance & valid for valid in valids]
         entry, front = self.i.payload, self.front
-        by = _delayed(m, entry.by, "by", enable[: front - 2] if self._dense else enable[:front])
+        by = delayed(m, entry.by, "by_", enable[: front - 2] if self._dense else enable[:front])
         if self._dense:
             settings = [Cat(column.mul, column.shift) for column in by]
-            settings = [_delayed(m, each, f"by_last{k}", enable[3:front]) for k, each in enumerate(settings)]
+            settings = [delayed(m, each, f"by_last{k}_", enable[3:front]) for k, each in enumerate(settings)]
         else:
             shift = Signal.like(by.shift, name="shift")
             m.d.comb += shift.eq(Mux(by.shift > self._most_shift, self._most_shift, by.shift))
@@ -112,7 +113,7 @@ class Scaler(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(advance),
             self.o.valid.eq(self._requantisers[0].o.valid),
-            self.o.payload.tag.eq(_delayed(m, entry.tag, "tag", enable)),
+            self.o.payload.tag.eq(delayed(m, entry.tag, "tag_", enable)),
         ]
         kind = "dense_requantiser" if self._dense else "context_requantiser"
         for k, requantiser in enumerate(self._requantisers):
@@ -142,16 +143,6 @@ class Scaler(wiring.Component):
         with m.If(enable[0]):
             m.d.sync += [word.eq(merge.o[i][:acc]) for i, word in enumerate(pair)]
         return add_in_two(m, pair, *enable[1:3]).as_signed()
-
-
-def _delayed(m: Module, value, name: str, enable: list[Value]):
-    """The value behind a register for each enable, which lets it in."""
-    for stage, enters in enumerate(enable):
-        after = Signal.like(value, name=f"{name}_{stage}", reset_less=True)
-        with m.If(enters):
-            m.d.sync += after.eq(value)
-        value = after
-    return value
 
 
 def _widened(value: Value, bits: int) -> Value:

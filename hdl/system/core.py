@@ -31,7 +31,7 @@ from hdl.system.predictor_feed import PredictorFeed
 from hdl.system.predictor_weights import PredictorWeights
 from hdl.system.results import ResultRouter
 from hdl.system.row_pass import RowPass
-from hdl.system.sequencer import Sequencer
+from hdl.system.sequencer import Phase, Sequencer
 
 READS = ("inputs", "predictor", "weights0", "weights1")
 """Channels of the memory's reader."""
@@ -47,6 +47,7 @@ COUNTS = data.StructLayout(
             "prediction_hidden",
             "records_predicted",
             "items_executed",
+            *(f"cycles_{phase.name.lower()}" for phase in Phase if phase.value),
         ),
         1,
     )
@@ -334,5 +335,6 @@ class AcceleratorCore(wiring.Component):
             counts.prediction_cycles.eq(predicting),
             counts.prediction_hidden.eq(predicting & ~sequencer.waits_plan),
             counts.records_predicted.eq(self._plan.taken),
+            *(counts[f"cycles_{phase.name.lower()}"].eq(sequencer.phase == phase) for phase in Phase if phase.value),
             counts.items_executed.eq(self._attention.i.valid & self._attention.i.ready),
         ]

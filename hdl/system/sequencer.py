@@ -6,7 +6,7 @@ layer ─► LOAD ─► PREDICT ─► GENERATE ─► ATTEND ─► PROJECT �
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.system import SystemConfig
@@ -34,6 +34,17 @@ def shape_layout(config: SystemConfig) -> data.StructLayout:
     )
 
 
+class Phase(enum.Enum, shape=3):
+    """What of a layer is under way. Each of them but NONE has a counter."""
+
+    NONE = 0
+    LOAD = 1
+    GENERATION = 2
+    ATTENTION = 3
+    PROJECTION = 4
+    FFN = 5
+
+
 class Sequencer(wiring.Component):
     """A layer's steps, in order.
 
@@ -51,7 +62,7 @@ class Sequencer(wiring.Component):
     attend: Out, 1: all of Q, K and V are there. attended: In, 1: all contexts are.
     jobs0, jobs1: Out, stream of `job_layout`; progress0, progress1, idle0, idle1: In: those of the engines.
     limits: Out, tokens whose rows may be fetched, of each `Region`. still: In, 1: nothing is on its way to memory.
-    waits_plan: Out, 1: both engines stand idle, as a plan is missing. attending: Out, 1.
+    waits_plan: Out, 1: both engines stand idle, as a plan is missing. phase: Out, `Phase`.
     """
 
     def __init__(self, config: SystemConfig):
@@ -83,6 +94,7 @@ class Sequencer(wiring.Component):
                 "limits": Out(data.ArrayLayout(count, 3)),
                 "still": In(1),
                 "waits_plan": Out(1),
+                "phase": Out(Phase),
             }
         )
 
@@ -180,12 +192,16 @@ class Sequencer(wiring.Component):
             m.d.comb += start.eq(1)
             m.d.sync += [self._region.eq(region), self._sink.eq(sink)]
 
+        def enter(phase: Phase, state: str) -> None:
+            m.d.sync += self.phase.eq(phase)
+            m.next = state
+
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.begins.eq(self.layer.valid)
                 m.d.sync += [started.eq(0), projected.eq(0), self._hidden.eq(0)]
                 with m.If(self.layer.valid):
-                    m.next = "PARAMETERS"
+                    enter(Phase.LOAD, "PARAMETERS")
             with m.State("PARAMETERS"), m.If(self.loaded):
                 m.next = "LOAD"
             with m.State("LOAD"):
@@ -199,16 +215,16 @@ class Sequencer(wiring.Component):
                     m.next = "LOADING"
             with m.State("LOADING"), m.If(~self.passing):
                 m.d.comb += [self.predict.eq(1), generation.start.eq(1)]
-                m.next = "GENERATE"
+                enter(Phase.GENERATION, "GENERATE")
             with m.State("GENERATE"):
                 m.d.comb += self.waits_plan.eq(idle & (generation.waits | (generation.done & ~self.planned_all)))
                 with m.If(generation.done & idle & self.planned_all):
-                    m.next = "ATTEND"
+                    enter(Phase.ATTENTION, "ATTEND")
             with m.State("ATTEND"):
                 m.d.comb += self.attend.eq(1)
                 with m.If(self.attended):
                     product(Region.CONTEXT, Sink.WIDE)
-                    m.next = "PROJECT"
+                    enter(Phase.PROJECTION, "PROJECT")
             with m.State("PROJECT"), m.If(accepted):
                 m.d.comb += [
                     self.passes.valid.eq(1),
@@ -223,7 +239,7 @@ class Sequencer(wiring.Component):
             with m.State("NORM"), m.If(idle):
                 product(Region.INPUT, Sink.HIDDEN)
                 m.d.sync += projected.eq(1)
-                m.next = "UP"
+                enter(Phase.FFN, "UP")
             # Results of down take the places of those that the pass reads.
             with m.State("UP"), m.If(accepted & ~self.passing):
                 product(Region.HIDDEN, Sink.WIDE)
@@ -248,4 +264,4 @@ class Sequencer(wiring.Component):
                 m.next = "FINISHED"
             with m.State("FINISHED"):
                 m.d.comb += self.layer.ready.eq(1)
-                m.next = "IDLE"
+                enter(Phase.NONE, "IDLE")

@@ -18,7 +18,7 @@ from golden.execute.softmax import softmax
 from golden.models.minilm import tokens
 from hdl.emit import verilog
 from hdl.execute.units import unit_of
-from sim import dot, execution, minilm
+from sim import dot, execution, minilm, runner
 from sim.execution import SoftmaxRow, Traffic
 from sim.runner import SimulationError
 from tests.arith import simulate
@@ -217,6 +217,6 @@ def test_hardware_that_is_wrong_is_caught(fault: str) -> None:
     config, planted = FAULTS[fault]
     name = {ResidualConfig: "residual", GeluConfig: "gelu"}[type(config)]
     text = verilog(Planted(unit_of(config), **planted), config.name)
-    model = execution.build_text(text, config.name)
+    model = runner.build(text, config.name)
     with pytest.raises(SimulationError):
         execution.run(config, [(RANDOM[name](config, 1), dot.FLOWS["idle and stall"])], model)

@@ -38,7 +38,7 @@ def test_random_layers_reach_every_corner(method, monkeypatch):
         counts.update(runner.reached(folder, top, work))
 
     text = verilog(SpeculationUnit(config), config.name, corners=True)
-    folder = runner.build(text, config.name, repeated=[f"{config.name}_row"], coverage=True)
+    folder = runner.build(text, config.name, coverage=True)
     monkeypatch.setattr(speculation, "build", lambda _: folder)
     monkeypatch.setattr(runner, "run", counted)
     flows = [*dot.FLOWS.values(), dot.Flow(stall=0.9)]

@@ -20,9 +20,9 @@ from golden.execute.scales import Scale
 from golden.system.row_pass import Copies, Pass, Sources, passes, row_pass
 from hdl.emit import verilog
 from hdl.system.row_pass import RowPass
-from sim import planned
+from sim import planned, runner
 from sim.dot import FLOWS, Flow
-from sim.row_pass import NAME, Bench, Step, Times, Work, build, build_text, run
+from sim.row_pass import NAME, Bench, Step, Times, Work, build, run
 from sim.runner import SimulationError
 from tests.arith import simulate
 from tests.execute.test_layer import codes_of, converted, inputs, plan_of
@@ -274,7 +274,7 @@ class Switched(wiring.Component):
 
 @cache
 def faulty() -> Path:
-    return build_text(verilog(Switched(), NAME))
+    return runner.build(verilog(Switched(), NAME), NAME)
 
 
 def faulty_work(number: int) -> Work:
