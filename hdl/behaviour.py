@@ -28,5 +28,3 @@ def total(values: Sequence[Value]) -> Value:
     while len(values) > 1:
         values = [sum(values[at : at + 2]) for at in range(0, len(values), 2)]
     return values[0]
-
-

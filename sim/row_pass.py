@@ -33,6 +33,7 @@ Int64 = NDArray[np.int64]
 
 NAME = "row_pass"
 
+
 @dataclass(frozen=True)
 class Step:
     """A pass in payloads: `job`; `x`, given; `input` and `y`, due. Of one that `adds`: `copies`, what is answered for
