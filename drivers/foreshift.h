@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Registers and descriptors of the foreshift accelerators: docs/registers.md.
- * Written by foreshift from config/registers.py and config/descriptor.py.
+ * Written by foreshift from its tables of registers and descriptors.
  */
 #ifndef FORESHIFT_H
 #define FORESHIFT_H

@@ -31,11 +31,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="foreshift", description="Sparsity predictors of transformer accelerators, as hardware.")
+    parser = _Parser(prog="foreshift", description="Sparse transformer accelerators, as hardware.")
     parser.add_argument("--version", action="version", version=f"foreshift {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    verilog = commands.add_parser("verilog", help="write the synthesizable Verilog and a JSON sidecar per unit")
+    verilog = commands.add_parser(
+        "verilog", help="write the synthesizable Verilog, a JSON sidecar per unit, C header, SystemRDL"
+    )
     verilog.add_argument("--output", type=Path, default=Path("build/rtl"), help="folder to write to (%(default)s)")
     verilog.add_argument("--preset", default="all", metavar="NAME", help="preset to write, or all (%(default)s)")
     verilog.set_defaults(module="foreshift.verilog")
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _cycles(commands.add_parser("cycles", help="cycles of a model by the cycle model, and where prediction pays"))
 
+    _simulate(commands.add_parser("simulate", help="layers of a random model through the RTL of an accelerator"))
+
     _run_model(commands.add_parser("run-model", help="all layers of a real model through the RTL of an accelerator"))
 
     report = commands.add_parser("report", help="write the report pages from the figures that were measured")
@@ -72,17 +76,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", default="tiny", metavar="NAME", help="hardware, tiny or minilm (%(default)s)")
+    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
+    parser.add_argument("--tokens", type=int, metavar="N", help="of the sequence (else all the hardware takes)")
+    parser.add_argument("--layers", type=int, default=1, metavar="N", help="one behind the other (%(default)s)")
+    parser.add_argument("--order", default="post", metavar="NAME", help="where norms stand, post or pre (%(default)s)")
+    parser.add_argument("--causal", action="store_true", help="a token attends to itself and earlier ones only")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of weights, input, settings (%(default)s)")
+    _run_options(parser)
+    parser.add_argument("--waves", type=Path, metavar="FILE", help="write waveforms, VCD; builds a slower simulation")
+    parser.set_defaults(module="foreshift.simulate")
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-overlap", action="store_true", help="generation waits until all heads are predicted")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+
+
 def _run_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="minilm", metavar="NAME", help="minilm or language (%(default)s)")
     parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
     parser.add_argument("--preset", default="minilm", metavar="NAME", help="hardware (%(default)s)")
-    parser.add_argument("--text", help="what the model is given (else a sentence)")
+    parser.add_argument("--text", default=os.environ.get("TEXT"), help="the model's (else $TEXT, else a sentence)")
     parser.add_argument(
         "--tokens", type=int, metavar="N", help="of the text, at the most (else all the hardware takes)"
     )
     parser.add_argument("--layers", type=int, metavar="N", help="the first few layers (else all)")
-    parser.add_argument("--no-overlap", action="store_true", help="generation waits until all heads are predicted")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    _run_options(parser)
     parser.set_defaults(module="foreshift.run_model")
 
 

@@ -8,8 +8,6 @@
 Every product that the simulation gives is checked against the golden model, entry by entry.
 """
 
-import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +21,7 @@ from config.array import SYSTEMS
 from foreshift import plans as planning
 from foreshift.demo_results import PLANS, Findings, Run, Shares, staged, summary, write
 from foreshift.pictures import SYSTEM_NAMES
+from foreshift.progress import Progress
 from golden.models import minilm
 from golden.speculate import compare
 from sim import dot
@@ -43,17 +42,6 @@ Simulate = Callable[[str, NDArray[Any], NDArray[Any]], Any]
 
 class MismatchError(Exception):
     """The simulated hardware and the golden model disagree: a bug in one of them, never the user's doing."""
-
-
-class Progress:
-    """Lines on stderr that say what is being done, and how long it has been since the start."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-
-    def say(self, words: str) -> None:
-        """Print one line, at once."""
-        print(f"[{time.monotonic() - self._start:5.1f} s] {words}", file=sys.stderr, flush=True)
 
 
 class SimulatedDot:

@@ -17,7 +17,7 @@ def system_rdl(config: SystemConfig) -> str:
     fixed = constants(config)
     lines = [
         "// SPDX-License-Identifier: Apache-2.0",
-        "// Written by foreshift from config/registers.py.",
+        "// Written by foreshift from its table of registers.",
         f"addrmap {config.name} {{",
         f'    name = "{config.name}";',
         '    desc = "Control of a foreshift accelerator.";',

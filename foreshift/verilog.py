@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`foreshift verilog`: writes each unit of each preset as NAME.v with a sidecar NAME.json.
+"""`foreshift verilog`: writes each unit of each preset as NAME.v with a sidecar NAME.json, and of accelerators what
+software and tools need of their registers.
 
 build/rtl/PRESET/NAME.v         the unit as module NAME, and every module below it
 build/rtl/PRESET/NAME_axis.v    likewise with AXI4-Stream ports, of each unit with streams
-build/rtl/PRESET/….json         parameters, derived widths, ports, latency, versions
+build/rtl/PRESET/….json         parameters, derived widths, ports, latency, memories, versions
+build/rtl/PRESET/NAME.rdl       registers of accelerator NAME, as SystemRDL
+build/rtl/PRESET/foreshift.h    registers, descriptors and error codes, for C and C++
 """
 
 import json
@@ -27,6 +30,7 @@ from config.errors import Refusal
 from config.presets import PRESETS, arrays, pe_arrays, speculation, systems
 from config.speculate import SpeculationConfig
 from foreshift import __version__
+from foreshift.registers import documents
 
 if TYPE_CHECKING:
     from hdl.catalogue import Unit
@@ -113,10 +117,10 @@ def generate(task: Task) -> list[File]:
 
 def _file(task: Task, unit: "Unit", component: Any, text: str) -> File:
     from hdl.catalogue import describe
-    from hdl.emit import clocking_of, yosys_version
+    from hdl.emit import yosys_version
 
     made = {"foreshift": __version__, "amaranth": version("amaranth"), "yosys": yosys_version()}
-    sidecar = {"generator": made, "preset": task.preset, **describe(unit, component, clocking_of(text))}
+    sidecar = {"generator": made, "preset": task.preset, **describe(unit, component, text)}
     return File(unit.name, text, sidecar)
 
 
@@ -138,8 +142,12 @@ def _generate_all(tasks: list[Task]) -> Iterator[tuple[Task, list[File]]]:
 def _write_all(tasks: list[Task], folder: Path, output: Path) -> None:
     """Write the files to `folder`, which becomes `output`, and say so."""
     start = time.monotonic()
+    for preset in {task.preset for task in tasks}:
+        (folder / preset).mkdir()
+        for config in systems(preset).values():
+            for name, document in documents(config).items():
+                (folder / preset / name).write_text(document, encoding="utf-8")
     for task, files in _generate_all(tasks):
-        (folder / task.preset).mkdir(exist_ok=True)
         for file in files:
             path = folder / task.preset / f"{file.name}.v"
             path.write_text(file.verilog, encoding="utf-8")
@@ -173,5 +181,7 @@ def _staged(output: Path) -> Iterator[Path]:
                 target.unlink(missing_ok=True)
                 sidecar.with_suffix(".v").replace(target.with_suffix(".v"))
                 sidecar.replace(target)
+            for document in preset.iterdir():
+                document.replace(output / preset.name / document.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

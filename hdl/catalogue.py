@@ -22,10 +22,12 @@ from hdl.arith.integer import IntegerEncoder
 from hdl.arith.leading_one import LeadingOneEncoder
 from hdl.arith.requantise import Requantiser
 from hdl.arith.shift import ShiftProduct
+from hdl.emit import clocking_of
 from hdl.execute.attention import attention_of
 from hdl.execute.dot_array import DotArray
 from hdl.execute.pe_array import PeArray
 from hdl.execute.units import unit_of
+from hdl.memories import memories_of, total_bits
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 from hdl.system.accelerator import Accelerator
@@ -130,18 +132,21 @@ def _number_blocks(config: ArrayConfig) -> list[Unit]:
     ]
 
 
-def describe(unit: Unit, component: wiring.Component, clocking: list[str]) -> dict[str, Any]:
-    """A unit's parameters with every width derived from them, its latency in cycles, and its ports, in plain lists,
-    dicts, strings and numbers. `clocking`: those of clk and rst that its Verilog has."""
+def describe(unit: Unit, component: wiring.Component, text: str) -> dict[str, Any]:
+    """A unit's parameters with every width derived from them, its latency in cycles, its ports and its memories
+    (`hdl.memories`), in plain lists, dicts, strings and numbers. `text`: its Verilog."""
+    memories = memories_of(text)
     return {
         "name": unit.name,
         "component": type(component).__qualname__,
         "parameters": {name: _plain(value) for name, value in unit.parameters.items()},
         "latency": getattr(component, "latency", 0),
         "ports": [
-            *(_port(name, wiring.In(1)) for name in clocking),
+            *(_port(name, wiring.In(1)) for name in clocking_of(text)),
             *(_port("__".join(map(str, path)), member) for path, member, _ in component.signature.flatten(component)),
         ],
+        "memory_bits": total_bits(memories),
+        "memories": memories,
     }
 
 

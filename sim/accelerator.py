@@ -88,7 +88,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a list ended. counters: by name. rate: cycles simulated in a second, if it was measured."""
+    """How a list ended. counters: by name. rate: cycles simulated in a second, if it was measured. waves:
+    the file of waveforms, if they were asked for."""
 
     memory: bytes
     error_code: int
@@ -96,6 +97,7 @@ class Ended:
     cycles: int
     counters: dict[str, int]
     rate: float = 0.0
+    waves: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def run(
     values = dict(zip(read, found.values[-len(read) :], strict=True))
     counters = {n: values[f"{n}_LOW"] | values[f"{n}_HIGH"] << 32 for n in COUNTER_NAMES}
     code, index = values["ERROR_CODE"], values["ERROR_DESCRIPTOR"]
-    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate)
+    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate, found.waves)
 
 
 def limit_of(steps: Sequence[Step]) -> int:

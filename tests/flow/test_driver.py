@@ -13,28 +13,12 @@ from config.presets import systems
 from config.registers import COUNTERS, REGISTERS, Access
 from config.speculate import METHODS
 from golden.system.registers import RegisterFile
+from sim.driver import BRIDGE, DRIVERS, gcc
 
-DRIVERS = Path(__file__).resolve().parents[2] / "drivers"
-STRICT = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-pedantic", "-Wmissing-prototypes"]
 OK, NO_DEVICE, OTHER_VERSION, BUSY, FAILED, STOPPED = range(6)
 BASE = 0x40000000
 OFFSET = {register.name: register.offset for register in REGISTERS}
 PORTS = {f.port: 0 for r in REGISTERS for f in r.fields if f.access is Access.RO and f.port}
-
-# Registers are reached through functions that Python sets.
-_BRIDGE = """
-#include "foreshift_driver.h"
-static uint32_t (*reader)(uintptr_t, uint32_t);
-static void (*writer)(uintptr_t, uint32_t, uint32_t);
-void connect(uint32_t (*read)(uintptr_t, uint32_t), void (*write)(uintptr_t, uint32_t, uint32_t));
-void connect(uint32_t (*read)(uintptr_t, uint32_t), void (*write)(uintptr_t, uint32_t, uint32_t))
-{
-    reader = read;
-    writer = write;
-}
-uint32_t foreshift_read32(uintptr_t base, uint32_t offset) { return reader(base, offset); }
-void foreshift_write32(uintptr_t base, uint32_t offset, uint32_t value) { writer(base, offset, value); }
-"""
 CAPABILITIES = (
     "rounds",
     "bus_bytes",
@@ -58,15 +42,10 @@ class Device(ctypes.Structure):
     )
 
 
-def gcc(*arguments: str) -> None:
-    done = subprocess.run(["gcc", *STRICT, *arguments], cwd=DRIVERS, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("driver")
-    (folder / "bridge.c").write_text(_BRIDGE)
+    (folder / "bridge.c").write_text(BRIDGE)
     gcc(
         "-fPIC", "-shared", "-I", str(DRIVERS), "foreshift.c", str(folder / "bridge.c"), "-o", str(folder / "driver.so")
     )
@@ -88,7 +67,7 @@ class Bench:
         reader = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_size_t, ctypes.c_uint32)
         writer = ctypes.CFUNCTYPE(None, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint32)
         self._kept = reader(self._read), writer(self._write)
-        library.connect(*self._kept)
+        library.connect(*self._kept, None)
 
     def _read(self, base: int, offset: int) -> int:
         assert base == BASE

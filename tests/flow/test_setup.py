@@ -272,6 +272,8 @@ def test_help_is_the_default_and_explains_every_command() -> None:
         "verilog",
         "test",
         "demo",
+        "simulate",
+        "run-model",
         "sim",
         "formal",
         "synth",

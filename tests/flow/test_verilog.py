@@ -116,7 +116,14 @@ def check_units(folder: Path, shape: str, units: set[str]) -> None:
     without = re.compile(r"\w+_encoder_|\w+_product_|sum_tree_|\w+_top_")
     assert written - names == {f"{name}{AXIS}" for name in names if not without.match(name)}
     assert {path.stem for path in folder.iterdir() if path.suffix == ".json"} == written
-    assert {path.suffix for path in folder.iterdir()} == {".v", ".json"}
+    accelerators = [config.name for config in presets.systems(folder.name).values()]
+    documents = {"foreshift.h", *(f"{name}.rdl" for name in accelerators)} if accelerators else set()
+    assert {path.name for path in folder.iterdir() if path.suffix not in {".v", ".json"}} == documents
+
+
+def test_software_gets_the_header_of_the_driver(written: Path) -> None:
+    for path in written.glob("*/foreshift.h"):
+        assert path.read_bytes() == (ROOT / "drivers/foreshift.h").read_bytes()
 
 
 def test_every_preset_has_its_units(written: Path) -> None:
