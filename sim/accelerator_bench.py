@@ -11,7 +11,7 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
 from sim.accelerator import COUNTER_NAMES, OFFSETS, Ended, Job
@@ -53,14 +53,18 @@ async def lists(dut: Any) -> None:
     ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.aclk, dut.aresetn, False, size=2**24)
     for part in (ram.write_if, ram.read_if):
         part.log.setLevel(logging.ERROR)
-    for _ in range(4):
-        await RisingEdge(dut.aclk)
-    dut.aresetn.value = 1
+    await _reset(dut)
     results = [await _run(dut, host, ram, job) for job in jobs]
     (folder / "results.pickle").write_bytes(pickle.dumps(results))
 
 
-async def _run(dut: Any, host: Host, ram: AxiRam, job: Job) -> Ended:
+async def _reset(dut: Any) -> None:
+    dut.aresetn.value = 0
+    await ClockCycles(dut.aclk, 4)
+    dut.aresetn.value = 1
+
+
+async def _run(dut: Any, host: Host, ram: AxiRam, job: Job) -> Ended | None:
     rng = Random(job.seed)
     if job.stall:
         for channel in (ram.write_if.aw_channel, ram.write_if.w_channel, ram.write_if.b_channel):
@@ -70,9 +74,12 @@ async def _run(dut: Any, host: Host, ram: AxiRam, job: Job) -> Ended:
     ram.write(0, job.memory)
     for name, value in job.start:
         await host.write(name, value)
+    if job.after is not None:
+        await ClockCycles(dut.aclk, job.after)
+        await _reset(dut)
+        return None
     for _ in range(0, job.limit, POLL):
-        for _ in range(POLL):
-            await RisingEdge(dut.aclk)
+        await ClockCycles(dut.aclk, POLL)
         if dut.interrupt.value:
             break
     else:
