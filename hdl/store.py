@@ -33,7 +33,8 @@ class Store(wiring.Component):
     @property
     def name(self) -> str:
         """Of a module of all its equals, wherever they are."""
-        return f"store_{self._depth}x{len(Value.cast(self.word))}"
+        parts = f"_in_{self._parts}" if self._parts > 1 else ""
+        return f"store_{self._depth}x{len(Value.cast(self.word))}{parts}"
 
     def elaborate(self, platform):
         m = Module()

@@ -5,7 +5,7 @@ steps ─► blobs, descriptors ─► memory ◄─► m_axi ─ accelerator �
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -77,13 +77,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class Job:
-    """A list of layers: content of the memory, registers to write, and how the run goes."""
+    """A list of layers: content of the memory, registers to write, and how the run goes. after: cycles from its start
+    to where aresetn breaks it off, if it does."""
 
     memory: bytes
     start: list[tuple[str, int]]
     stall: float
     seed: int
     limit: int
+    after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,17 @@ class Laid:
     y: list[Rows | None]
 
 
-def lay_out(config: SystemConfig, steps: Sequence[Step], *, chained: bool = True, every: bool = False) -> Laid:
+def lay_out(
+    config: SystemConfig,
+    steps: Sequence[Step],
+    *,
+    chained: bool = True,
+    every: bool = False,
+    content: Memory | None = None,
+) -> Laid:
     """Steps, each of which takes what the one before has left on chip, if `chained`; y of the last one goes to memory,
-    or that of `every`."""
-    content, places, written = Memory(), [], []
+    or that of `every`. content: what is in the memory already."""
+    content, places, written = content or Memory(), [], []
     for number, step in enumerate(steps):
         bits = OPERAND_BITS if step.layer.order == "post" else STREAM_BITS
         follows = chained and number > 0
@@ -185,7 +194,7 @@ def run(
     """Runs the list that was laid out, at the simulator's own speed. Raises `SimulationError` if it does not end within
     `limit` cycles, or breaks a rule of the bus."""
     read = ["ERROR_CODE", "ERROR_DESCRIPTOR", *(f"{n}_{half}" for n in COUNTER_NAMES for half in ("LOW", "HIGH"))]
-    steps = [memory.write(OFFSETS[name], value) for name, value in start(laid, overlap, eager)]
+    steps = start_by_host(laid, overlap, eager)
     steps += [memory.interrupt(limit), *(memory.read(OFFSETS[name]) for name in read)]
     job = memory.Job(bytes(laid.memory.content), steps, pace=pace, limit=limit + 10 * len(steps) + 1000)
     found = memory.run(build(config), job)
@@ -213,6 +222,11 @@ def start(laid: Laid, overlap: bool, eager: bool) -> list[tuple[str, int]]:
     ]
 
 
+def start_by_host(laid: Laid, overlap: bool = True, eager: bool = True) -> list[memory.Step]:
+    """`start` as the host of `sim.memory` does it."""
+    return [memory.write(OFFSETS[name], value) for name, value in start(laid, overlap, eager)]
+
+
 @cache
 def build_for_cocotb(config: SystemConfig) -> Path:
     """Folder of the accelerator's model alone, built if need be."""
@@ -228,11 +242,14 @@ def run_by_cocotb(
     stall: float = 0.0,
     seed: int = 0,
     limit: int = LIMIT,
+    broken_off: Sequence[int] = (),
 ) -> Ended:
-    """`run` with memory and host of cocotbext-axi. stall: how often each channel of the memory rests."""
+    """`run` with memory and host of cocotbext-axi. stall: how often each channel of the memory rests. broken_off: after
+    how many cycles aresetn breaks the list off, each time before it is run anew and at last to its end."""
     job = Job(bytes(laid.memory.content), start(laid, overlap, eager), stall, seed, limit)
-    found: list[Ended] = runner.run_jobs(build_for_cocotb(config), config.name, "sim.accelerator_bench", [job])
-    return found[0]
+    jobs = [*(replace(job, after=after) for after in broken_off), job]
+    found: list[Ended] = runner.run_jobs(build_for_cocotb(config), config.name, "sim.accelerator_bench", jobs)
+    return found[-1]
 
 
 def check(steps: Sequence[Step], laid: Laid, ended: Ended) -> None:

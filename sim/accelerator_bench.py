@@ -11,7 +11,7 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
 from sim.accelerator import COUNTER_NAMES, MEMORY_BYTES, OFFSETS, Ended, Job
@@ -60,9 +60,7 @@ async def start(dut: Any, content: Any = None) -> tuple[Host, AxiRam]:
     ram = AxiRam(bus, dut.aclk, dut.aresetn, False, size=MEMORY_BYTES, mem=content)
     for part in (ram.write_if, ram.read_if):
         part.log.setLevel(logging.ERROR)
-    for _ in range(4):
-        await RisingEdge(dut.aclk)
-    dut.aresetn.value = 1
+    await reset(dut)
     return host, ram
 
 
@@ -75,7 +73,13 @@ async def lists(dut: Any) -> None:
     (folder / "results.pickle").write_bytes(pickle.dumps(results))
 
 
-async def _run(dut: Any, host: Host, ram: AxiRam, job: Job) -> Ended:
+async def reset(dut: Any) -> None:
+    dut.aresetn.value = 0
+    await ClockCycles(dut.aclk, 4)
+    dut.aresetn.value = 1
+
+
+async def _run(dut: Any, host: Host, ram: AxiRam, job: Job) -> Ended | None:
     rng = Random(job.seed)
     if job.stall:
         for channel in (ram.write_if.aw_channel, ram.write_if.w_channel, ram.write_if.b_channel):
@@ -85,9 +89,12 @@ async def _run(dut: Any, host: Host, ram: AxiRam, job: Job) -> Ended:
     ram.write(0, job.memory)
     for name, value in job.start:
         await host.write(name, value)
+    if job.after is not None:
+        await ClockCycles(dut.aclk, job.after)
+        await reset(dut)
+        return None
     for _ in range(0, job.limit, POLL):
-        for _ in range(POLL):
-            await RisingEdge(dut.aclk)
+        await ClockCycles(dut.aclk, POLL)
         if dut.interrupt.value:
             break
     else:

@@ -24,8 +24,12 @@ from sim.axi import PAYLOADS, RULES
 
 RTL = Path(__file__).resolve().parent / "rtl"
 CONTROL, MEMORY = "s_axi_ctrl", "m_axi"
-CLOCKS = ({"aclk": "clk", "aresetn": "~reset"}, {"clk": "clk", "rst": "reset"})
+_RESET = "power | reset"
+"""Of all but the host, who has one of them."""
+CLOCKS = ({"aclk": "clk", "aresetn": f"~({_RESET})"}, {"clk": "clk", "rst": _RESET})
 """How a top may be clocked and reset."""
+_FAILS = ("fails", "fails_read", "fails_write")
+"""By which the host has the memory fail."""
 INTERRUPTS = ("interrupt", "irq")
 FULL = 256
 """What shares of cycles are out of."""
@@ -71,6 +75,17 @@ def rest(cycles: int) -> Step:
     return Step("n", (cycles,))
 
 
+def reset(cycles: int) -> Step:
+    """The top, its memory, whose content stays, and the checkers are reset, for so many cycles."""
+    return Step("x", (cycles,))
+
+
+def fail(word: int | None, burst: int | None) -> Step:
+    """The memory answers that word read, and that burst written, with an error: numbers from now on; instead of any
+    that was to fail."""
+    return Step("e", tuple(NEVER if each is None else each for each in (word, burst)))
+
+
 @dataclass(frozen=True)
 class Pace:
     """How often the memory rests. ar, r, aw, w, b: share of the cycles of a channel. naps: share of those rests that
@@ -111,9 +126,9 @@ class Job:
 @dataclass(frozen=True)
 class Run:
     """memory: content afterwards, as long as the image. values: what each step read, 0 if it does not. answers: of
-    each step, 0, or 2 or 3, an error. ends: the cycle, counted from reset, in which each step was over. words_read,
-    words_written: of the memory. cycles: of the whole run. rate: cycles simulated in a second. waves: the file of
-    waveforms, if they were asked for."""
+    each step, 0, or 2 or 3, an error. ends: the cycle of the run in which each step was over. words_read,
+    words_written: of the memory, since the last reset. cycles: of the whole run. rate: cycles simulated in a second.
+    waves: the file of waveforms, if they were asked for."""
 
     memory: bytes
     values: list[int]
@@ -201,17 +216,17 @@ def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int)
     outputs += ["output stops", "output over", "output unserved", "output reg [31:0] now"]
     lines = [f"module {top}_memory (input clk, input rst, {', '.join([*inputs, *outputs])});"]
     # What hangs on an input of this module is computed twice a cycle, in a wide top all that is reset.
-    lines += ["reg reset; always @(posedge clk) reset <= rst;", "always @(posedge clk) now <= reset ? 0 : now + 1;"]
+    lines += ["reg power; always @(posedge clk) power <= rst;", "always @(posedge clk) now <= power ? 0 : now + 1;"]
     lines += [f"wire {_range(bits)}{name};" for name, bits in ports.items() if name == links[name]]
     lines += [f"wire irq; assign stops = over | unserved | {MEMORY}_broken | {CONTROL}_broken;"]
-    lines += [f"{top} top ({_joined(links)});"]
-    memory = {name: name for name in (*_SETTINGS, "words_read", "words_written")} | {"broken": "unserved"}
+    lines += ["wire reset, fails; wire [31:0] fails_read, fails_write;", f"{top} top ({_joined(links)});"]
+    memory = {name: name for name in (*_SETTINGS, *_FAILS, "words_read", "words_written")} | {"broken": "unserved"}
     memory |= _channels(ports, MEMORY, without=("awlen", "lock", "cache", "prot"))
     bus, ids = ports[f"{MEMORY}_rdata"] // 8, ports.get(f"{MEMORY}_arid", 1)
-    lines += [f"axi_memory #(.BYTES({bus}), .IDS({ids}), .WORDS({words})) memory (.clk(clk), .rst(reset), "]
+    lines += [f"axi_memory #(.BYTES({bus}), .IDS({ids}), .WORDS({words})) memory (.clk(clk), .rst({_RESET}), "]
     lines += [f"    {_joined(memory)});"]
-    host = _channels(ports, CONTROL) | {"irq": "irq", "now": "now", "over": "over"}
-    lines += [f"axi_host #(.ADDRESS({ports[f'{CONTROL}_awaddr']})) host (.clk(clk), .rst(reset), {_joined(host)});"]
+    host = _channels(ports, CONTROL) | {name: name for name in ("irq", "now", "over", "reset", *_FAILS)}
+    lines += [f"axi_host #(.ADDRESS({ports[f'{CONTROL}_awaddr']})) host (.clk(clk), .rst(power), {_joined(host)});"]
     lines += [_checker(ports, MEMORY, lite=False), _checker(ports, CONTROL, lite=True), "endmodule", ""]
     return "\n".join(lines)
 
@@ -223,7 +238,7 @@ def _checker(ports: dict[str, int], prefix: str, *, lite: bool) -> str:
     wires |= {"ends": "ends"} | {name: f"{prefix}_{name}" for name in BREACH}
     sizes = f".BYTES({ports[f'{prefix}_rdata'] // 8}), .IDS({ports.get(f'{prefix}_arid', 1)})"
     name = "control" if lite else "port"
-    return f"axi_checker #({sizes}) {name}_checker (.clk(clk), .rst(reset), {_joined(wires)});"
+    return f"axi_checker #({sizes}) {name}_checker (.clk(clk), .rst({_RESET}), {_joined(wires)});"
 
 
 def _channels(ports: dict[str, int], prefix: str, without: tuple[str, ...] = ()) -> dict[str, str]:

@@ -90,10 +90,33 @@ def _normed(layer: Layer, codes: Int64) -> Int64:
     return np.asarray(seen["norm1"])
 
 
-def random_weights(config: SystemConfig, rng: np.random.Generator, ffn: int | None = None) -> LayerWeights:
-    """Of a layer as wide as the accelerator is built for."""
+@dataclass(frozen=True)
+class Size:
+    """Of a layer's matrices."""
+
+    width: int
+    heads: int
+    head_width: int
+    ffn: int
+
+
+def largest(config: SystemConfig) -> Size:
+    """What the accelerator is built for."""
     unit = config.speculation
-    width, inner, hidden = unit.width, unit.heads * unit.head_width, ffn or config.ffn
+    return Size(unit.width, unit.heads, unit.head_width, config.ffn)
+
+
+def random_size(config: SystemConfig, rng: np.random.Generator) -> Size:
+    """Any that the accelerator takes."""
+    most, lanes = largest(config), config.lanes
+    width, ffn = (lanes * int(rng.integers(2, each // lanes + 1)) for each in (most.width, most.ffn))
+    heads, head_width = (int(rng.integers(1, each + 1)) for each in (most.heads, most.head_width))
+    return Size(width, heads, head_width, ffn)
+
+
+def random_weights(size: Size, rng: np.random.Generator) -> LayerWeights:
+    """Of a layer."""
+    width, inner, hidden = size.width, size.heads * size.head_width, size.ffn
 
     def matrix(rows: int, columns: int) -> NDArray[np.float64]:
         return rng.normal(0, columns**-0.5, (rows, columns))
@@ -126,13 +149,20 @@ def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool
 
 
 def random_steps(
-    config: SystemConfig, order: str, tokens: int, count: int, seed: int, causal: bool = False
+    config: SystemConfig,
+    order: str,
+    tokens: int,
+    count: int,
+    seed: int,
+    causal: bool = False,
+    size: Size | None = None,
 ) -> list[Step]:
-    """Layers of a random model, on random input."""
+    """Layers of a random model, each with settings of its own, on random input. size: the largest if it is none."""
     rng = np.random.default_rng(seed)
-    weights = [random_weights(config, rng) for _ in range(count)]
-    shape = Architecture(config.heads, order, causal, 1e-5)
-    x = rng.normal(0, 1, (1, tokens, config.speculation.width))
+    size = size or largest(config)
+    weights = [random_weights(size, rng) for _ in range(count)]
+    shape = Architecture(size.heads, order, causal, 1e-5)
+    x = rng.normal(0, 1, (1, tokens, size.width))
     model = integer.build(weights, shape, [integer.Batch(x, np.ones((1, tokens), np.bool_))], percentile=100.0)
     settings = [random_settings(config, rng, causal) for _ in range(count)]
     return steps(config, model, model.codes(x)[0], settings)

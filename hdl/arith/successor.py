@@ -19,6 +19,11 @@ class Successor(wiring.Component):
         super().__init__({"value": In(bits), "o": Out(bits)})
 
     @property
+    def name(self) -> str:
+        """Of a module of all its equals."""
+        return f"successor_{len(self.value)}_by_{self._longest}"
+
+    @property
     def latency(self) -> int:
         """Cycles, one for each slice."""
         return -(-len(self.value) // self._longest)

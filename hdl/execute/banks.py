@@ -96,7 +96,7 @@ class Banks(wiring.Component):
         m.d.comb += self.write.ready.eq(1)
         for bank in range(config.banks):
             store = Store(1 << len(Value.cast(self.read_at[bank])), bytes_layout(config))
-            m.submodules[f"bank{bank}"] = share(store, "bank", platform)
+            m.submodules[f"bank{bank}"] = share(store, store.name, platform)
             m.d.comb += [
                 store.write.eq(self.write.valid & (write.key[:low] == bank)),
                 store.write_at.eq(Cat(write.key[low:], write.head[:sets])),

@@ -42,6 +42,11 @@ class FairChoice(wiring.Component):
     def __init__(self, width: int):
         super().__init__({"asks": In(width), "chosen": Out(width)})
 
+    @property
+    def name(self) -> str:
+        """Of a module of all its equals, wherever they are."""
+        return f"choice_of_{len(self.asks)}"
+
     def elaborate(self, platform):
         m = Module()
         width = len(self.asks)
@@ -77,7 +82,7 @@ class WaitingQueries(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         store = self._store
-        m.submodules.store = share(store, "query_row_store", platform)
+        m.submodules.store = share(store, store.name, platform)
         write_at, read_at = Signal(range(PLACES)), Signal(range(PLACES))
         there, shown, moves = Signal(range(PLACES + 1)), Signal(), Signal()
         m.d.comb += [
@@ -161,7 +166,7 @@ class QueryFeed(wiring.Component):
         config, row = self._config, bytes_layout(self._config)
         store, choice = Store(1 << data.Layout.cast(wanted_layout(config)).size, row), FairChoice(len(lines))
         m.submodules[f"store{number}"] = share(store, store.name, platform)
-        m.submodules[f"choice{number}"] = share(choice, "query_choice", platform)
+        m.submodules[f"choice{number}"] = share(choice, choice.name, platform)
         chosen, comes = choice.chosen, Signal(len(lines), name=f"comes{number}")
         queues = [WaitingQueries(config) for _ in lines]
         asked = data.View(wanted_layout(config), one_of(chosen, [wanted[line].as_value() for line in lines]))

@@ -54,7 +54,7 @@ class BeatFeed(wiring.Component):
 
     def __init__(self, config: SpeculationConfig):
         self._config = config
-        self._keys = HeadStore(config, config.array.system.x, "keys")
+        self._keys = HeadStore(config, config.array.system.x)
         code = data.ArrayLayout(code_shape(config.array.system.x), config.lanes)
         self._x = Store(config.tokens * config.width_slices, code)
         super().__init__(
@@ -148,7 +148,7 @@ class BeatFeed(wiring.Component):
         """X is written and read in the same order, from word 0 in each pass."""
         tile = self.tiles.payload
         store = self._x
-        m.submodules.x_store = share(store, "x_store", platform)
+        m.submodules.x_store = share(store, store.name, platform)
         following, at = Signal.like(store.read_at), Signal.like(store.read_at)
         m.d.comb += [
             at.eq(Mux(tile.clear & (index == 0), 0, following)),

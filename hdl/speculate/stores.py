@@ -15,14 +15,14 @@ from hdl.store import Store
 class HeadStore(wiring.Component):
     """Q̂ or K̂ of a head: a row of codes per token, written a group at a time, of which `together` are read at once.
 
-    Parameters: `coding`, the codes' format; `name`, of the module that its memories are; `together`, a power of two.
+    Parameters: `coding`, the codes' format; `together`, a power of two.
     Members: `write`: In, 1; `token`, `group`: In; `codes`: In, `rows` codes of that group. `read`: In, 1; `read_at`:
     In, tokens read_at·together onwards; `stored`: Out, `together` rows of head_slices·lanes codes, a cycle later on;
     codes beyond the head are zeros.
     """
 
-    def __init__(self, config: SpeculationConfig, coding: Format, name: str, together: int = 1):
-        self._config, self._coding, self._name, self._together = config, coding, name, together
+    def __init__(self, config: SpeculationConfig, coding: Format, together: int = 1):
+        self._config, self._coding, self._together = config, coding, together
         code = code_shape(coding)
         width = config.head_slices * config.lanes
         super().__init__(
@@ -44,7 +44,7 @@ class HeadStore(wiring.Component):
         low = (self._together - 1).bit_length()
         for i in range(self._together):
             bank = Store(config.tokens // self._together, shape, config.groups)
-            m.submodules[f"bank{i}"] = share(bank, f"{self._name}_bank", platform)
+            m.submodules[f"bank{i}"] = share(bank, bank.name, platform)
             m.d.comb += [
                 bank.write.eq(
                     Cat(self.write & (self.group == g) & (self.token[:low] == i) for g in range(config.groups))

@@ -54,7 +54,7 @@ class SkewedBuffer(wiring.Component):
         stored = []
         for i in range(self._rows):
             bank = Store(self._depth, self._bits)
-            m.submodules[f"bank{i}"] = share(bank, "skewed_bank", platform)
+            m.submodules[f"bank{i}"] = share(bank, bank.name, platform)
             low = (i - self.row)[:index_bits]
             m.d.comb += [
                 bank.write.eq(self.write),

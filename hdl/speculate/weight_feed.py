@@ -58,7 +58,7 @@ class WeightFeed(wiring.Component):
 
     def __init__(self, config: SpeculationConfig):
         self._config = config
-        self._store = HeadStore(config, config.array.system.w, "queries", together=config.load)
+        self._store = HeadStore(config, config.array.system.w, together=config.load)
         super().__init__(
             {
                 "tokens": In(range(config.tokens + 1)),

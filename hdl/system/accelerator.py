@@ -52,7 +52,8 @@ class Accelerator(wiring.Component):
         m.submodules.core = core
         for name in ("registers", "walker", "counters", "reader", "writer"):
             m.submodules[name] = share(getattr(self, f"_{name}"), name, platform)
-        forgets = Signal()
+        # From a register, as it reaches all of the core. What the core asks for until then is forgotten as well.
+        self._forgets = forgets = Signal()
         m.d.sync += forgets.eq(self._walker.clear)
         m.d.comb += [
             *(ClockSignal(domain).eq(self.aclk) for domain in ("sync", "core")),
@@ -105,7 +106,7 @@ class Accelerator(wiring.Component):
         wiring.connect(m, core.write_job, writer.job)
         wiring.connect(m, core.write, writer.i)
         for part in (reader, writer):
-            m.d.comb += [part.stop.eq(walker.stop), part.clear.eq(walker.clear)]
+            m.d.comb += [part.stop.eq(walker.stop), part.clear.eq(walker.clear | self._forgets)]
         m.d.comb += core.written.eq(writer.idle)
 
     def _count(self, m: Module) -> None:

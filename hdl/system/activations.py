@@ -10,6 +10,7 @@ hidden 0, 1 ────► HIDDEN, two banks ──┘     └─ fetch, while 
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from config.system import SystemConfig
 from hdl.cover import corner
@@ -98,12 +99,10 @@ class Activations(wiring.Component):
         """A part of a word."""
         config, part = self._config, self.input.payload
         parts = config.lanes // config.values
-        word, which = Signal(range(config.width_words)), Signal(parts)
-        with m.Switch(part.beat):
-            for beat in range(config.width_words * parts):
-                with m.Case(beat):
-                    m.d.comb += [word.eq(beat // parts), which.eq(1 << beat % parts)]
-        place_bank, place = in_bank(config, Region.INPUT, word)
+        # Lanes are a power of two, and so are the parts of a word.
+        within = exact_log2(parts)
+        which = Cat(part.beat[:within] == number for number in range(parts))
+        place_bank, place = in_bank(config, Region.INPUT, part.beat[within:])
         m.d.comb += self.input.ready.eq(1)
         for number, bank in enumerate(self._banks[Region.INPUT]):
             m.d.comb += [
@@ -149,7 +148,7 @@ class Activations(wiring.Component):
         granted = []
         for number, bank in enumerate(self._banks[Region.HIDDEN]):
             choice = FairChoice(WRITERS)
-            m.submodules[f"hidden_choice{number}"] = share(choice, f"choice_of_{WRITERS}", platform)
+            m.submodules[f"hidden_choice{number}"] = share(choice, choice.name, platform)
             asks = [each.valid & (to == number) for each, (to, _) in zip(streams, places, strict=True)]
             at = [Cat(each.payload.token, place) for each, (_, place) in zip(streams, places, strict=True)]
             m.d.comb += [

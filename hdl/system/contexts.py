@@ -69,8 +69,8 @@ class LineWords(wiring.Component):
         groups = arrays.groups
         words = Store(PLACES, data.ArrayLayout(arrays.scalers * OPERAND_BITS, groups), parts=groups)
         names = Store(PLACES, name_layout(self._config))
-        m.submodules.words = share(words, "context_words", platform)
-        m.submodules.names = share(names, "context_names", platform)
+        m.submodules.words = share(words, words.name, platform)
+        m.submodules.names = share(names, names.name, platform)
         there, write_at, read_at = Signal(range(PLACES + 1)), Signal(range(PLACES)), Signal(range(PLACES))
         group, comes, ends = Signal(groups, init=1), Signal(), Signal()
         m.d.comb += [
@@ -122,7 +122,7 @@ class Contexts(wiring.Component):
         m = Module()
         lines = self._lines
         choice, taken, shown = FairChoice(len(lines)), Signal(len(lines)), Signal(len(lines))
-        m.submodules.choice = share(choice, "context_choice", platform)
+        m.submodules.choice = share(choice, choice.name, platform)
         for number, line in enumerate(lines):
             m.submodules[f"line{number}"] = share(line, "context_line_words", platform)
             wiring.connect(m, wiring.flipped(getattr(self, f"context{number}")), line.i)

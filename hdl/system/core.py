@@ -268,9 +268,9 @@ class AcceleratorCore(wiring.Component):
         m.d.comb += [
             attention.enable.eq(self._sequencer.attend),
             attention.multiply.eq(self._sequencer.attend),
-            attention.settings.valid.eq(inputs.write & (inputs.parameter.kind == Parameter.HEAD)),
-            settings.head.eq(inputs.parameter.index),
-            settings.row.eq(inputs.parameter.entry),
+            attention.settings.valid.eq(inputs.write & (inputs.word.kind == Parameter.HEAD)),
+            settings.head.eq(inputs.word.index),
+            settings.row.eq(inputs.word.entry),
             activations.start.eq(self._start),
             self._sequencer.attended.eq(activations.contexts == self._plan.items_total),
         ]
@@ -285,7 +285,7 @@ class AcceleratorCore(wiring.Component):
             *(row_pass.eps[n].eq(layer.norms[n].eps) for n in range(2)),
             *(row_pass.norm_shift[n].eq(layer.norms[n].shift) for n in range(2)),
             row_pass.parameter.valid.eq(inputs.write),
-            row_pass.parameter.payload.eq(inputs.parameter),
+            row_pass.parameter.payload.eq(inputs.word),
             row_pass.limit.eq(sequencer.pass_limit),
             sequencer.passing.eq(row_pass.busy),
             sequencer.finished_rows.eq(row_pass.finished),

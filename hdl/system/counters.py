@@ -43,7 +43,8 @@ class Counter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.successor = successor = self._successor
+        successor = self._successor
+        m.submodules.successor = share(successor, successor.name, platform)
         carry, shown = Signal(), Signal.like(self.lowest)
         m.d.comb += [self.value.eq(Cat(shown, self.upper)), successor.value.eq(self.upper)]
         m.d.sync += [Cat(self.lowest, carry).eq(self.lowest + self.step), shown.eq(self.lowest)]

@@ -195,21 +195,21 @@ class DenseEngine(wiring.Component):
         jobs, finals = Signal(range(UNDER_WAY)), Signal(range(UNDER_WAY))
         # Lists whose rows are in the array's stores.
         stored, ended = Signal(range(3)), Signal()
-        newest, final = Signal(), Signal()
+        newest, closes = Signal(), Signal()
         m.d.comb += [
-            final.eq(taken & self.jobs.payload.last),
+            closes.eq(taken & self.jobs.payload.last),
             ended.eq(left.job & left.final),
             newest.eq(finals == 1),
             self.idle.eq((jobs == 0) & ~self._store.busy),
         ]
         m.d.sync += [
             jobs.eq(jobs + taken - left.job),
-            finals.eq(finals + final - ended),
+            finals.eq(finals + closes - ended),
             stored.eq(stored + _fires(self.rows) - (_fires(self.tile) & self.tile.payload.last)),
             self.waits_weights.eq(self.w.ready & ~self.w.valid),
             self.waits_rows.eq(self.w.valid & ~self.w.ready & (stored == 0)),
         ]
-        with m.If(final):
+        with m.If(closes):
             m.d.sync += self.progress.eq(0)
         with m.Elif(newest & ended):
             m.d.sync += self.progress.eq(self._config.tokens)

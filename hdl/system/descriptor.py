@@ -136,9 +136,9 @@ class DescriptorReader(wiring.Component):
         ffn = WordCount(16, config.lanes, config.ffn_words)
         m.submodules.width, m.submodules.ffn = width, ffn
         m.d.comb += [width.bytes.eq(given.width), ffn.bytes.eq(given.ffn)]
-        before = Signal(data.StructLayout({"tokens": 16, "width": 16, "pre": 1}), reset_less=True)
+        earlier = Signal(data.StructLayout({"tokens": 16, "width": 16, "pre": 1}), reset_less=True)
         now = Cat(given.tokens, given.width, self._flag(given, Flag.PRE))
-        faults = self._faults(given, stray, width, ffn, (before.as_value() != now) | self.first)
+        faults = self._faults(given, stray, width, ffn, (earlier.as_value() != now) | self.first)
         found, code = Signal(len(faults)), Signal(CODE_SHAPE)
         m.d.comb += self.o.payload.code.eq(code)
         with m.FSM():
@@ -163,7 +163,7 @@ class DescriptorReader(wiring.Component):
             with m.State("TELL"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += [before.eq(now), stray.eq(0)]
+                    m.d.sync += [earlier.eq(now), stray.eq(0)]
                     m.next = "FILL"
         self._tell(m, given, width.words, ffn.words)
         return m

@@ -31,8 +31,8 @@ class Split(wiring.Component):
     Members
     -------
     i: In, stream of in_bits. o: Out, stream of out_bits, or of twice as many with `pairs`; the first a cycle behind i.
-    end: In, 1: what stands at o is the last of its word, and the rest is dropped; of no account while `o.valid` is low.
-    Left open, words leave whole.
+    ends: In, 1: what stands at o is the last of its word, and the rest is dropped; of no account while `o.valid` is
+    low. Left open, words leave whole.
     wide: In, 1: of each two parts, both leave at once; stands while a word is here. Absent without `pairs`.
     """
 
@@ -42,7 +42,7 @@ class Split(wiring.Component):
             {
                 "i": In(stream.Signature(unsigned(in_bits))),
                 "o": Out(stream.Signature(unsigned(out_bits << pairs))),
-                "end": In(1),
+                "ends": In(1),
                 **({"wide": In(1)} if pairs else {}),
             }
         )
@@ -53,7 +53,7 @@ class Split(wiring.Component):
         at, held = Signal(range(self._parts)), Signal(self.i.payload.shape(), reset_less=True)
         takes, last = Signal(), Signal()
         m.d.comb += [
-            last.eq(_is_last(at, self._parts, self) | self.end),
+            last.eq(_is_last(at, self._parts, self) | self.ends),
             takes.eq(~self.o.valid | (self.o.ready & last)),
             self.i.ready.eq(takes),
             self.o.payload.eq(held[: len(self.o.payload)]),
@@ -84,7 +84,7 @@ class Unpack(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.join = join = Join(len(self.i.payload), len(self.i.payload) * self._words)
+        m.submodules.gear = join = Join(len(self.i.payload), len(self.i.payload) * self._words)
         wiring.connect(m, wiring.flipped(self.i), join.i)
         m.d.comb += [
             self.o.valid.eq(join.o.valid),
@@ -105,7 +105,7 @@ class Join(wiring.Component):
     Members
     -------
     i: In, stream of in_bits, or of twice as many with `pairs`. o: Out, stream of out_bits, a cycle after the last part.
-    end: In, 1: with what stands at i its word ends, and zeros fill it up. Left open, words are full.
+    ends: In, 1: with what stands at i its word ends, and zeros fill it up. Left open, words are full.
     wide: In, 1: two parts come at once; stands while a word is here. Absent without `pairs`.
     """
 
@@ -115,7 +115,7 @@ class Join(wiring.Component):
             {
                 "i": In(stream.Signature(unsigned(in_bits << pairs))),
                 "o": Out(stream.Signature(unsigned(out_bits))),
-                "end": In(1),
+                "ends": In(1),
                 **({"wide": In(1)} if pairs else {}),
             }
         )
@@ -127,7 +127,7 @@ class Join(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(~self.o.valid | self.o.ready),
             takes.eq(self.i.valid & self.i.ready),
-            last.eq(_is_last(at, self._parts, self) | self.end),
+            last.eq(_is_last(at, self._parts, self) | self.ends),
             self.o.payload.eq(held),
         ]
         with m.If(self.i.ready):
@@ -222,7 +222,7 @@ class RowLoader(_Rows):
             m.d.comb += box.wide.eq(self.wide)
         wiring.connect(m, wiring.flipped(self.i), box.i)
         m.d.comb += [
-            box.end.eq(self._ends(m, side.valid & side.ready)),
+            box.ends.eq(self._ends(m, side.valid & side.ready)),
             self.o.valid.eq(box.o.valid),
             box.o.ready.eq(self.o.ready),
         ]
@@ -261,7 +261,7 @@ class RowPacker(_Rows):
             m.d.comb += box.wide.eq(self.wide)
         wiring.connect(m, wiring.flipped(self.o), box.o)
         m.d.comb += [
-            box.end.eq(self._ends(m, side.valid & side.ready)),
+            box.ends.eq(self._ends(m, side.valid & side.ready)),
             box.i.valid.eq(self.i.valid),
             self.i.ready.eq(box.i.ready),
             box.i.payload.eq(Mux(self.wide, self.i.payload.as_value(), Cat(v[:OPERAND_BITS] for v in self.i.payload))),

@@ -37,7 +37,7 @@ class LayerInputs(wiring.Component):
     start: In, 1: a layer begins. tokens, width, heads, wide (x has 16 bits), masked (there is a key mask), chained (x
     is there already), mask_address, parameters_address, x_address, x_stride: In, its own, which stand until it ends.
     job: Out, stream of `TRANSFER`; i: In, stream of `bus_shape`: what they bring.
-    mask: Out, a bit for each token, 1 if it may be attended to. write, parameter, gelu_write, gelu_entry: Out, as of
+    mask: Out, a bit for each token, 1 if it may be attended to. write, word, gelu_write, gelu_entry: Out, as of
     `ParameterLoader`. loaded: Out, 1: mask and parameters are there. x: Out, stream of `values_layout`.
     """
 
@@ -57,7 +57,7 @@ class LayerInputs(wiring.Component):
                 "i": In(stream.Signature(bus_shape(config))),
                 "mask": Out(config.tokens),
                 "write": Out(1),
-                "parameter": Out(parameter_layout(config)),
+                "word": Out(parameter_layout(config)),
                 "gelu_write": Out(1),
                 "gelu_entry": Out(ENTRY),
                 "loaded": Out(1),
@@ -81,7 +81,7 @@ class LayerInputs(wiring.Component):
         m.d.comb += [
             entries.i.valid.eq(self.i.valid & (comes == Part.PARAMETERS) & ~loader.last),
             entries.i.payload.eq(self.i.payload),
-            entries.end.eq(loader.last),
+            entries.ends.eq(loader.last),
             self.i.ready.eq(
                 Mux(
                     comes == Part.PARAMETERS,
@@ -96,7 +96,7 @@ class LayerInputs(wiring.Component):
             rows.width.eq(self.width),
             rows.wide.eq(self.wide),
             self.loaded.eq((comes == Part.X) | (comes == Part.NONE)),
-            *(getattr(self, name).eq(getattr(loader, name)) for name in ("write", "parameter", "gelu_write")),
+            *(getattr(self, name).eq(getattr(loader, name)) for name in ("write", "word", "gelu_write")),
             self.gelu_entry.eq(loader.gelu_entry),
         ]
         wiring.connect(m, entries.o, loader.i)

@@ -35,7 +35,7 @@ class ParameterLoader(wiring.Component):
                 "heads": In(range(config.heads + 1)),
                 "i": In(stream.Signature(OPERAND_BITS * ENTRY_BYTES)),
                 "write": Out(1),
-                "parameter": Out(parameter_layout(config)),
+                "word": Out(parameter_layout(config)),
                 "gelu_write": Out(1),
                 "gelu_entry": Out(ENTRY),
                 "last": Out(1),
@@ -46,7 +46,7 @@ class ParameterLoader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         kind, place = Signal(Parameter), Signal(range(ENTRY_BYTES))
-        index, last_index = Signal.like(self.parameter.index), Signal.like(self.parameter.index)
+        index, last_index = Signal.like(self.word.index), Signal.like(self.word.index)
         of_gelu, last, steps, codes = Signal(), Signal(), Signal(), Signal.like(self.i.payload)
         with m.Switch(kind):
             with m.Case(Parameter.HEAD):
@@ -62,9 +62,9 @@ class ParameterLoader(wiring.Component):
             last.eq(index == last_index),
             self.last.eq(self.i.valid & self.i.ready & of_gelu & last),
             self.write.eq(steps & ~of_gelu),
-            self.parameter.kind.eq(kind),
-            self.parameter.index.eq(index),
-            self.parameter.entry.eq(self.i.payload),
+            self.word.kind.eq(kind),
+            self.word.index.eq(index),
+            self.word.entry.eq(self.i.payload),
             self.gelu_write.eq(steps & of_gelu),
             self.gelu_entry.as_value()[:-OPERAND_BITS].eq((index << (ENTRY_BYTES - 1).bit_length()) | place),
             codes.eq(self.i.payload >> (place << 3)),

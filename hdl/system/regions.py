@@ -96,8 +96,8 @@ class Bank(wiring.Component):
         # Tokens are a power of two, and lie below the word's number: no place between them is empty.
         depth = places_of(config, self._region) * config.tokens
         choice, store = FairChoice(self._readers), Store(depth, word_layout(config), self._parts)
-        m.submodules.choice = share(choice, f"choice_of_{self._readers}", platform)
-        m.submodules.store = share(store, f"{self.name}_store", platform)
+        m.submodules.choice = share(choice, choice.name, platform)
+        m.submodules.store = share(store, store.name, platform)
         chosen, place, read_at = Signal(self._readers), Signal(layout), Signal(layout, reset_less=True)
         m.d.comb += [
             choice.asks.eq(self.asks),
@@ -121,7 +121,7 @@ class Bank(wiring.Component):
     def _referred(self, m: Module, depth: int, choice: FairChoice, place: data.View, platform) -> Value:
         """The row that the place refers to, in the next cycle."""
         references = Store(depth, token_shape(self._config))
-        m.submodules.references = share(references, "context_references", platform)
+        m.submodules.references = share(references, references.name, platform)
         m.d.comb += [
             references.write.eq(self.refer),
             references.write_at.eq(self.refer_at),

@@ -127,7 +127,7 @@ class RowBanks(wiring.Component):
             m.d.sync += which.eq(wanted)
         for bank in range(ports.rows):
             store = Store(self._places, self._row, ports.groups)
-            m.submodules[f"bank{bank}"] = share(store, f"{store.name}_in_{ports.groups}", platform)
+            m.submodules[f"bank{bank}"] = share(store, store.name, platform)
             part = Cat(values[bank]) if ports.dot else Cat(*values)
             m.d.comb += [
                 store.write.eq(chosen),

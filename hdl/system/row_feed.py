@@ -128,18 +128,18 @@ class RowFeed(wiring.Component):
             following.words.eq(held.words),
             following.token.eq(tokens.stored),
         ]
-        inside = Signal()
+        below = Signal()
         with m.Switch(held.region):
             for region in Region:
                 with m.Case(region):
-                    m.d.comb += inside.eq(less(tokens.stored, self.limit[region.value]))
-        m.d.sync += allowed.eq(shown & ~takes & inside)
+                    m.d.comb += below.eq(less(tokens.stored, self.limit[region.value]))
+        m.d.sync += allowed.eq(shown & ~takes & below)
         with m.If(reads):
             m.d.sync += [shown.eq(1), line.eq(Mux(last, 0, line + 1)), held.region.eq(given.region)]
             m.d.sync += held.words.eq(given.words)
         with m.Elif(takes):
             m.d.sync += shown.eq(0)
-        corner(m, platform, "rows_wait_for_their_maker", shown & ~inside)
+        corner(m, platform, "rows_wait_for_their_maker", shown & ~below)
         return following, allowed, takes
 
     def _bring(self, m: Module, asked: tuple[Value, Value], platform) -> None:

@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.system import SystemConfig
 from hdl.cover import corner
+from hdl.shared import share
 from hdl.system.generation import ARRAYS, GenerationJobs
 from hdl.system.layouts import Copies, Region, Sink, count_shape, job_layout, pass_layout
 from hdl.system.products import ProductJobs
@@ -123,15 +124,15 @@ class Sequencer(wiring.Component):
         start = Signal()
         accepted = self._products(m, products, start)
         self._limits(m, accepted, whole)
-        self._jobs(m, generation, products)
+        self._jobs(m, generation, products, platform)
         self._steps(m, generation, start, accepted, idle, whole)
         corner(m, platform, "up_waits_for_norm", self.passing & ~idle)
         return m
 
-    def _jobs(self, m: Module, generation: GenerationJobs, products: list[ProductJobs]) -> None:
+    def _jobs(self, m: Module, generation: GenerationJobs, products: list[ProductJobs], platform) -> None:
         """Generation and products never offer jobs at a time."""
         for number, product in enumerate(products):
-            m.submodules[f"product{number}"] = product
+            m.submodules[f"product{number}"] = share(product, "product_jobs", platform)
             mine, theirs = getattr(generation, f"o{number}"), product.o
             output = getattr(self, f"jobs{number}")
             m.d.comb += [

@@ -13,6 +13,7 @@ from amaranth.utils import exact_log2
 from config.descriptor import DESCRIPTOR_BYTES, ErrorCode
 from config.system import ADDRESS_BITS, SystemConfig
 from hdl.arith.successor import Successor
+from hdl.shared import share
 from hdl.system.axi import TRANSFER
 from hdl.system.descriptor import CODE_SHAPE, DescriptorReader, layer_layout
 from hdl.system.layouts import bus_shape
@@ -73,7 +74,7 @@ class DescriptorWalker(wiring.Component):
         m.submodules.reader = ResetInserter(self.clear)(reader)
         address, left, quiet, unwanted = Signal(ADDRESS_BITS), Signal(INDEX_BITS), Signal(), Signal()
         read = reader.o.payload
-        following = self._behind(m, address)
+        following = self._behind(m, address, platform)
         m.d.comb += [
             self.busy.eq(1),
             self.job.payload.address.eq(address),
@@ -151,9 +152,10 @@ class DescriptorWalker(wiring.Component):
         return m
 
     @staticmethod
-    def _behind(m: Module, address: Value) -> Value:
+    def _behind(m: Module, address: Value, platform) -> Value:
         """Where the next descriptor is: known before this one has been judged."""
         low = exact_log2(DESCRIPTOR_BYTES)
-        m.submodules.successor = successor = Successor(ADDRESS_BITS - low)
+        successor = Successor(ADDRESS_BITS - low)
+        m.submodules.successor = share(successor, successor.name, platform)
         m.d.comb += successor.value.eq(address[low:])
         return Cat(address[:low], successor.o)

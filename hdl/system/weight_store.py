@@ -37,7 +37,7 @@ TURNS = 4
 
 
 def geared(m: Module, name: str, given, to_bits: int, platform):
-    """The stream in words of `to_bits`, and `end` of the `Split` or `Join` that makes them, or None without one."""
+    """The stream in words of `to_bits`, and `ends` of the `Split` or `Join` that makes them, or None without one."""
     bits = len(Value.cast(given.payload))
     if bits == to_bits:
         return given, None
@@ -48,7 +48,7 @@ def geared(m: Module, name: str, given, to_bits: int, platform):
         box.i.payload.eq(given.payload),
         given.ready.eq(box.i.ready),
     ]
-    return box.o, box.end
+    return box.o, box.ends
 
 
 class WeightLoader(wiring.Component):
@@ -146,7 +146,8 @@ class WeightStore(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.loader = loader = WeightLoader(self._config)
+        loader = WeightLoader(self._config)
+        m.submodules.loader = share(loader, "weight_loader", platform)
         wiring.connect(m, wiring.flipped(self.loads), loader.loads)
         wiring.connect(m, wiring.flipped(self.weights), loader.weights)
         m.d.comb += self.busy.eq(self.loads.valid)

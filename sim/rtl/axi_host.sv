@@ -6,6 +6,9 @@
 //     i LIMIT                  waits for `irq`
 //     p ADDRESS MASK VALUE LIMIT    reads until the bits of the mask are those of the value
 //     n CYCLES                 waits
+//     x CYCLES                 holds `reset` high
+//     e WORD BURST             has the memory answer a word that is read, and a burst that is written, with an error:
+//                              their numbers, counted from now on
 //
 // in hexadecimal, and notes the cycle, the value read (of `w` and `i` 0) and the answer (2 or 3: an error; 4: the limit
 // was reached, and it gives up) of each.
@@ -21,6 +24,10 @@ module axi_host #(
     input irq,
     input [31:0] now,
     output reg over,
+    output reg reset,
+    output reg fails,
+    output [31:0] fails_read,
+    output [31:0] fails_write,
 
     output reg [ADDRESS-1:0] araddr,
     output [2:0] arprot,
@@ -51,6 +58,7 @@ module axi_host #(
         in = $fopen(IN, "r");
         out = $fopen(OUT, "w");
     end
+    assign {fails_read, fails_write} = {a, b};
     assign {arprot, awprot, wstrb, rready, bready} = {3'b0, 3'b0, 4'hF, 1'b1, 1'b1};
 
     task done(input [31:0] value, input [2:0] answer);
@@ -75,6 +83,8 @@ module axi_host #(
             wdata <= b;
             arvalid <= what == "r" || what == "p";
             {awvalid, wvalid} <= {2{what == "w"}};
+            reset <= what == "x";
+            fails <= what == "e";
         end
     endtask
 
@@ -82,8 +92,9 @@ module axi_host #(
         if (rst) begin
             over <= 0;
             busy <= 0;
-            {arvalid, awvalid, wvalid} <= 0;
+            {arvalid, awvalid, wvalid, reset, fails} <= 0;
         end else if (!over) begin
+            fails <= 0;
             if (arready) arvalid <= 0;
             if (awready) awvalid <= 0;
             if (wready) wvalid <= 0;
@@ -105,7 +116,11 @@ module axi_host #(
                             else gap <= GAP;
                         end
                     end
-                    default: if (now - since >= a) done(0, 0);
+                    "e": done(0, 0);
+                    default: if (now - since >= a) begin
+                        reset <= 0;
+                        done(0, 0);
+                    end
                 endcase
         end
 endmodule

@@ -3,8 +3,9 @@
 //
 // It rests at will: `pace_*` of 256 cycles on each channel, and in `naps` of 256 such rests for `nap_length` cycles more.
 // The first data of a burst, and the answer to one, come `latency` cycles behind it or later. Read beat number
-// `bad_read`, and the answer to written burst number `bad_write`, counted from 0, are errors; so are all that lie
-// outside the memory. `dump` writes words `dump_first` to `dump_last` to memory.out.
+// `bad_read`, and the answer to written burst number `bad_write`, counted from 0, are errors, or, from `fails` on, those
+// that `fails_read` and `fails_write` count from there; so are all that lie outside the memory. `dump` writes words
+// `dump_first` to `dump_last` to memory.out.
 
 module axi_rests (
     input clk,
@@ -51,6 +52,9 @@ module axi_memory #(
     input [15:0] latency,
     input [31:0] bad_read,
     input [31:0] bad_write,
+    input fails,
+    input [31:0] fails_read,
+    input [31:0] fails_write,
     input dump,
     input [31:0] dump_first,
     input [31:0] dump_last,
@@ -115,6 +119,17 @@ module axi_memory #(
         if (rst) broken <= 0;
         else if (!served) broken <= 1;
 
+    reg [31:0] bursts_written;
+    reg [31:0] read_fails_at, write_fails_at;
+    always @(posedge clk)
+        if (rst) begin
+            read_fails_at <= bad_read;
+            write_fails_at <= bad_write;
+        end else if (fails) begin
+            read_fails_at <= words_read + fails_read;
+            write_fails_at <= bursts_written + fails_write;
+        end
+
     // Reads.
     reg [IDS-1:0] read_id [0:DEPTH-1];
     reg [63:0] read_place [0:DEPTH-1];
@@ -146,7 +161,7 @@ module axi_memory #(
                 if (read_goes) begin
                     rid <= read_id[oldest_read];
                     rdata <= read_at < WORDS ? words[read_at[$clog2(WORDS)-1:0]] : {BYTES{8'hA5}};
-                    rresp <= words_read == bad_read ? FAILS : read_at < WORDS ? OKAY : NOWHERE;
+                    rresp <= words_read == read_fails_at ? FAILS : read_at < WORDS ? OKAY : NOWHERE;
                     rlast <= read_beat == read_len[oldest_read];
                     words_read <= words_read + 1;
                     read_beat <= read_beat + 1;
@@ -170,7 +185,6 @@ module axi_memory #(
     reg [1:0] answer [0:DEPTH-1];
     reg [31:0] answer_due [0:DEPTH-1];
     reg [PLACES:0] answered;
-    reg [31:0] bursts_written;
     wire [PLACES-1:0] oldest_answer = answered[PLACES-1:0];
     wire write_goes = wvalid && wready;
     wire answer_goes = stored != answered && now - answer_due[oldest_answer] < 32'h80000000 && !rest_b;
@@ -202,7 +216,7 @@ module axi_memory #(
                 write_fails <= !wlast && (write_fails || write_at >= WORDS);
                 if (wlast) begin
                     answer_id[oldest_write] <= write_id[oldest_write];
-                    answer[oldest_write] <= bursts_written == bad_write ? FAILS
+                    answer[oldest_write] <= bursts_written == write_fails_at ? FAILS
                         : write_fails || write_at >= WORDS ? NOWHERE : OKAY;
                     answer_due[oldest_write] <= now + {16'b0, latency};
                     stored <= stored + 1;

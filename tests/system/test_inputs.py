@@ -85,7 +85,7 @@ def test_parts_of_a_layer(wide, masked, chained):
             context.set(getattr(dut, name), value)
         context.set(dut.start, now == 3)
         if context.get(dut.write):
-            parameter = dut.parameter
+            parameter = dut.word
             seen.append(tuple(context.get(f) for f in (parameter.kind, parameter.index, parameter.entry)))
         if context.get(dut.gelu_write):
             entry = dut.gelu_entry

@@ -184,6 +184,41 @@ def test_the_host_reads_polls_and_rests() -> None:
     assert (run.words_read, run.words_written) == (0, 0)
 
 
+def test_the_host_resets_the_top_in_its_work() -> None:
+    work, at = copies(2), REGISTERS["rows"]
+    begun = [step for step in WHOLE.steps() if step.what == "w"]
+    steps = [*begun, memory.rest(200), memory.read(at), memory.reset(5), memory.read(at)]
+    run = memory.run(model(), Job(IMAGE, [*steps, *(step for copy in work for step in copy.steps())]))
+    assert run.values[len(begun) : len(steps)] == [0, WHOLE.source.rows, 0, 0]
+    assert run.words_read == sum(copy.source.rows * copy.source.bytes // TINY.bus_bytes for copy in work)
+    # What came before is there as far as it went; the later copies are whole.
+    expected = bytearray(run.memory)
+    for copy in work:
+        copy.apply(expected)
+    assert run.memory == expected
+    assert run.memory[: SIZE // 2] == IMAGE[: SIZE // 2]
+
+
+def test_the_host_has_the_memory_fail() -> None:
+    work = copies(2)
+    sound_ones = [step for copy in work for step in copy.steps()]
+    steps = [
+        *sound_ones,
+        memory.fail(40, None),
+        *WHOLE.steps(expected=DONE | READ_ERROR),
+        *AGAIN,
+        memory.fail(None, 3),
+        *WHOLE.steps(expected=DONE | WRITE_ERROR),
+        *AGAIN,
+        memory.fail(None, None),
+        *WHOLE.steps(),
+        *sound_ones,
+    ]
+    run = memory.run(model(), Job(IMAGE, steps))
+    assert not any(run.answers)
+    assert run.memory == copied([WHOLE, *work])
+
+
 @pytest.mark.parametrize(
     "step", [memory.interrupt(300), memory.poll(REGISTERS["rows"], 0xF, 3, 300)], ids=["interrupt", "poll"]
 )

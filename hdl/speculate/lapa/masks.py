@@ -113,7 +113,7 @@ class Masks(wiring.Component):
         fetched = []
         for i in range(rows):
             bank = Store(BUFFERS * self._config.tokens, 1)
-            m.submodules[f"bank{i}"] = share(bank, "lapa_mask_bank", platform)
+            m.submodules[f"bank{i}"] = share(bank, bank.name, platform)
             row = (i - within)[: len(within)]
             m.d.comb += [
                 bank.read.eq(fetch),

@@ -139,7 +139,7 @@ class Similarity(wiring.Component):
         distances = []
         for c in range(self._window - 1):
             store = Store(self._shape["chunks"], self.values.shape())
-            m.submodules[f"store{c}"] = share(store, "spls_store", platform)
+            m.submodules[f"store{c}"] = share(store, store.name, platform)
             m.d.comb += [
                 store.write.eq(self.tag.valid & (place == c)),
                 store.write_at.eq(self.tag.chunk),
