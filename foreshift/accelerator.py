@@ -78,9 +78,7 @@ class Accelerator:
         Raises AssertionError for an output that is not golden, `SimulationError` if the hardware stands still.
         """
         laid = accelerator.lay_out(self.config, steps)
-        tokens = len(steps[0].x)
-        limit = 100_000 + 20_000 * tokens * len(steps)
-        ended = accelerator.run(self.config, laid, limit=limit, **switches)
+        ended = accelerator.run(self.config, laid, limit=accelerator.limit_of(steps), **switches)
         accelerator.check(steps, laid, ended)
         last = laid.y[-1]
         assert last is not None
