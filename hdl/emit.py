@@ -200,7 +200,7 @@ def _merged(text: str) -> str:
         return text.rstrip() + "\n"
     text = _MODULE.sub(lambda m: m[0] if names[m[1]] == m[1] else "", text)
     # Those that hold them may be equal now.
-    return _merged(re.sub(r"^  (\w+)(?= \w+ \($)", lambda m: names.get(m[1], m[1]), text, flags=re.MULTILINE))
+    return _merged(re.sub(r"(?<=^  )(\w+)(?= \w+ \($)", lambda m: names.get(m[1], m[1]), text, flags=re.MULTILINE))
 
 
 def clocking_of(text: str) -> list[str]:
