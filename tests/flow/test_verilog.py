@@ -155,6 +155,11 @@ def test_equal_modules_are_one(written: Path) -> None:
         assert len(set(bodies)) == len(bodies), path
 
 
+def test_only_modules_begin_at_the_margin(written: Path) -> None:
+    for path in written.glob("*/*.v"):
+        assert set(re.findall(r"^\S+", path.read_text(), re.MULTILINE)) <= {"module", "endmodule", "//"}, path
+
+
 def test_every_preset_has_what_computes_a_layer(written: Path) -> None:
     for preset in SMALLER:
         assert {config.name for config in presets.execution(preset).values()} < {
