@@ -43,6 +43,7 @@ _MAKEFLAGS = (
 # A large model is compiled in parts, side by side, and what runs once in no time. A small one is quicker in one piece.
 _LARGE = 50_000
 _IN_PARTS = " VM_PARALLEL_BUILDS=1"
+_BRIEF = " OPT_FAST=-O0"
 # Registers and memories start at random, as nothing says what they hold before reset.
 _PLUSARGS = ["+verilator+rand+reset+2", "+verilator+seed+1"]
 # Few files: each reads the same large headers.
@@ -89,23 +90,32 @@ def verilator_version() -> tuple[int, int]:
 
 
 def build(
-    verilog: str, top: str, *, repeated: Sequence[str] = (), waves: bool | None = None, coverage: bool = False
+    verilog: str,
+    top: str,
+    *,
+    repeated: Sequence[str] = (),
+    waves: bool | None = None,
+    coverage: bool = False,
+    brief: bool = False,
 ) -> Path:
     """Folder of the model of module `top`, built if need be.
 
     repeated: modules with many large instances, compiled once instead of once per instance. waves: can trace (default:
-    whether WAVES is set). coverage: a run leaves coverage.dat in its folder, for `reached`.
+    whether WAVES is set). coverage: a run leaves coverage.dat in its folder, for `reached`. brief: for a
+    large model and a few thousand cycles, sooner built than run.
     """
     waves = waves_wanted() if waves is None else waves
     version = verilator_version()
     options = (*_OPTIONS, *(["--coverage-user"] if coverage else []))
-    tools = (version, waves, options, _MAKEFLAGS, metadata.version("cocotb"), sys.version_info[:2])
+    makeflags = _MAKEFLAGS + _BRIEF * brief
+    tools = (version, waves, options, makeflags, metadata.version("cocotb"), sys.version_info[:2])
     folder = (CACHE / f"{top}-{_hash(verilog, top, tuple(repeated), tools)}").resolve()
     runtime = (CACHE / f"runtime-{_hash(tools)}").resolve()
     with _locked(folder):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _build(verilog, top, folder, repeated, waves, runtime, options)
+            makeflags += _IN_PARTS * (len(verilog) > _LARGE)
+            _build(verilog, top, folder, repeated, waves, runtime, options, makeflags)
             _keep_runtime(folder, runtime)
             for bulky in (*folder.glob("*.gch"), *folder.glob("*.o"), *folder.glob("*.a")):
                 bulky.unlink()
@@ -148,6 +158,7 @@ def _build(
     waves: bool,
     runtime: Path,
     options: Sequence[str],
+    makeflags: str,
 ) -> None:
     folder.mkdir()
     source, visible = folder / f"{top}.v", folder / "ports.vlt"
@@ -157,7 +168,7 @@ def _build(
     visible.write_text("\n".join([*control, ""]), encoding="utf-8")
     log = folder / "build.log"
     kept = {name: os.environ.get(name) for name in ("MAKEFLAGS", "VERILATOR_ROOT")}
-    os.environ["MAKEFLAGS"] = _MAKEFLAGS + _IN_PARTS * (len(verilog) > _LARGE)
+    os.environ["MAKEFLAGS"] = makeflags
     os.environ.pop("VERILATOR_ROOT", None)
     builder = _Verilator()
     builder.runtime = runtime
