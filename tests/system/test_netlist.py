@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The netlists of whole accelerators: sound to Yosys."""
+"""The netlists of whole accelerators: sound to Yosys, and mapped onto cells they do what the RTL does."""
 
 import subprocess
 from functools import cache
@@ -10,6 +10,9 @@ import pytest
 from config.presets import systems
 from hdl.emit import verilog
 from hdl.system.accelerator import Accelerator
+from sim import accelerator, memory
+from sim.stack import random_steps
+from synth import gates, library
 
 METHODS = ("spls", "lapa", "dense")
 # Undriven and multiply driven nets, and loops through gates, are found in each module and through all of them.
@@ -65,3 +68,18 @@ def test_a_loop_through_modules_is_found(wire: str, said: str, tmp_path: Path) -
     found = fault(f"{PART}module top (input a, input b, output o); {body} endmodule\n", "top", tmp_path)
     assert said in found
     assert bool(found) == bool(said)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["spls", "dense"])
+def test_the_mapped_netlist_does_what_the_rtl_does(method: str, tmp_path: Path) -> None:
+    """A layer over AXI: y, every counter, and so every cycle of it."""
+    config = systems("tiny")[method]
+    steps = random_steps(config, "post", config.tokens, 1, seed=3)
+    laid = accelerator.lay_out(config, steps)
+    mapped = gates.of(text_of(method), config.name, tmp_path / "mapped", library.liberty())
+    model = memory.build(mapped, config.name, memory_bytes=accelerator.MEMORY_BYTES, brief=True)
+    found, wanted = accelerator.run(config, laid, model=model), accelerator.run(config, laid)
+    accelerator.check(steps, laid, found)
+    assert found.counters == wanted.counters
+    assert found.memory == wanted.memory
