@@ -190,14 +190,15 @@ def run(
     eager: bool = True,
     pace: memory.Pace = USUAL,
     limit: int = LIMIT,
+    model: memory.Model | None = None,
 ) -> Ended:
-    """Runs the list that was laid out, at the simulator's own speed. Raises `SimulationError` if it does not end within
-    `limit` cycles, or breaks a rule of the bus."""
+    """Runs the list that was laid out, at the simulator's own speed. model: the accelerator, if it is not to be the one
+    of `build`. Raises `SimulationError` if it does not end within `limit` cycles, or breaks a rule of the bus."""
     read = ["ERROR_CODE", "ERROR_DESCRIPTOR", *(f"{n}_{half}" for n in COUNTER_NAMES for half in ("LOW", "HIGH"))]
     steps = start_by_host(laid, overlap, eager)
     steps += [memory.interrupt(limit), *(memory.read(OFFSETS[name]) for name in read)]
     job = memory.Job(bytes(laid.memory.content), steps, pace=pace, limit=limit + 10 * len(steps) + 1000)
-    found = memory.run(build(config), job)
+    found = memory.run(model or build(config), job)
     values = dict(zip(read, found.values[-len(read) :], strict=True))
     counters = {n: values[f"{n}_LOW"] | values[f"{n}_HIGH"] << 32 for n in COUNTER_NAMES}
     code, index = values["ERROR_CODE"], values["ERROR_DESCRIPTOR"]

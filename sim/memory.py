@@ -151,12 +151,12 @@ class Model:
     folder: Path
 
 
-def build(text: str, top: str, *, memory_bytes: int = 1 << 20) -> Model:
+def build(text: str, top: str, *, memory_bytes: int = 1 << 20, brief: bool = False) -> Model:
     """Built if need be.
 
     text: Verilog of module `top`, which has an AXI4 master m_axi_… of whole words, an AXI4-Lite slave s_axi_ctrl_… of
     32 bits, an interrupt (`interrupt` or `irq`), and aclk and aresetn, or clk and rst. memory_bytes: of the memory, a
-    power of two. Raises `Refusal` for a top with other ports.
+    power of two. brief: as of `runner.build`. Raises `Refusal` for a top with other ports.
     """
     require(
         memory_bytes >= 256 and not memory_bytes & (memory_bytes - 1),
@@ -180,7 +180,7 @@ def build(text: str, top: str, *, memory_bytes: int = 1 << 20) -> Model:
     sources = "".join((RTL / f"axi_{part}.sv").read_text(encoding="utf-8") for part in ("memory", "checker", "host"))
     links = {**{name: f"{name}" for name in ports if name.startswith(kinds)}, **clocks, irq: "irq"}
     harness = _harness(top, ports, links, memory_bytes // bus_bytes)
-    folder = runner.build(f"{text}\n{sources}\n{harness}", f"{top}_memory")
+    folder = runner.build(f"{text}\n{sources}\n{harness}", f"{top}_memory", brief=brief)
     return Model(top, bus_bytes, memory_bytes, folder)
 
 

@@ -48,6 +48,7 @@ _LARGE = 50_000
 # Characters of a module that is worth being compiled apart from those around it.
 _WORTH_SHARING = 2_000
 _IN_PARTS = " VM_PARALLEL_BUILDS=1"
+_BRIEF = " OPT_FAST=-O0"
 # Registers and memories start at random, as nothing says what they hold before reset.
 _PLUSARGS = ["+verilator+rand+reset+2", "+verilator+seed+1"]
 # Few files: each reads the same large headers.
@@ -95,22 +96,26 @@ def verilator_version() -> tuple[int, int]:
     return major, minor
 
 
-def build(verilog: str, top: str, *, waves: bool | None = None, coverage: bool = False) -> Path:
+def build(
+    verilog: str, top: str, *, waves: bool | None = None, coverage: bool = False, brief: bool = False
+) -> Path:
     """Folder of the model of module `top`, built if need be.
 
     waves: can trace (default: whether WAVES is set). coverage: a run leaves coverage.dat in its folder, for `reached`.
+    brief: for a large model and a few thousand cycles, sooner built than run.
     """
     waves = waves_wanted() if waves is None else waves
     version = verilator_version()
     verilog = _in_short(verilog)
     options = (*_OPTIONS, *(["--coverage-user"] if coverage else []))
-    tools = (version, waves, options, _MAKEFLAGS, metadata.version("cocotb"), sys.version_info[:2])
+    makeflags = _MAKEFLAGS + _BRIEF * brief
+    tools = (version, waves, options, makeflags, metadata.version("cocotb"), sys.version_info[:2])
     folder = (CACHE / f"{top}-{_hash(verilog, top, _APART, tools)}").resolve()
     runtime = (CACHE / f"runtime-{_hash(tools)}").resolve()
     with _locked(folder):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _build(verilog, top, folder, waves, runtime, options)
+            _build(verilog, top, folder, waves, runtime, options, makeflags)
             _keep_runtime(folder, runtime)
             for bulky in (*folder.glob("*.gch"), *folder.glob("*.o"), *folder.glob("*.a")):
                 bulky.unlink()
@@ -152,6 +157,7 @@ def _build(
     waves: bool,
     runtime: Path,
     options: Sequence[str],
+    makeflags: str,
 ) -> None:
     folder.mkdir()
     source, visible = folder / f"{top}.v", folder / "ports.vlt"
@@ -170,7 +176,7 @@ def _build(
     visible.write_text("\n".join([*control, ""]), encoding="utf-8")
     log = folder / "build.log"
     kept = {name: os.environ.get(name) for name in ("MAKEFLAGS", "VERILATOR_ROOT")}
-    os.environ["MAKEFLAGS"] = _MAKEFLAGS + _IN_PARTS * large
+    os.environ["MAKEFLAGS"] = makeflags + _IN_PARTS * large
     os.environ.pop("VERILATOR_ROOT", None)
     builder = _Verilator()
     builder.runtime = runtime

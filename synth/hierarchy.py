@@ -194,16 +194,24 @@ def measure(
 
 
 def _map(text: str, top: str, owner: Mapping[str, str], work: Path, liberty: Path) -> None:
+    inputs = {"design.v": text, "stubs.v": _STUBS, "memories.v": _MEMORIES}
+    script = _SCRIPT.format(top=top, to_cells=to_cells(text, top, owner))
+    mapping.run_yosys(script, top, inputs, work, liberty)
+
+
+def to_cells(text: str, top: str, kept: Collection[str]) -> str:
+    """`mapping.to_cells` for the Verilog of module `top`, by the names of its modules. kept: those that stay modules,
+    named without the top's name in front; the others, and all trees and those mapped for speed, dissolve."""
     names = [name.removeprefix(f"{top}_") for name in re.findall(r"^module (\w+)\(", text, re.MULTILINE)]
-    to_cells = mapping.to_cells(
+    trees = [name for name in names if name.rpartition("_")[2] in mapping.TREES]
+    fast = [name for name in names if _FAST.fullmatch(name)]
+    return mapping.to_cells(
         top,
-        kept=[name for name in names if name in owner],
-        trees=[name for name in names if name.rpartition("_")[2] in mapping.TREES],
-        fast=[name for name in names if _FAST.fullmatch(name)],
+        kept=[name for name in names if name in kept and name not in trees and name not in fast],
+        trees=trees,
+        fast=fast,
         buffered=[name for name in names if name == mapping.FRONT],
     )
-    inputs = {"design.v": text, "stubs.v": _STUBS, "memories.v": _MEMORIES}
-    mapping.run_yosys(_SCRIPT.format(top=top, to_cells=to_cells), top, inputs, work, liberty)
 
 
 def _instances(modules: Modules, owner: Mapping[str, str], top: str, module: str, path: str) -> Iterator[Instance]:

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A design mapped onto cells, as Verilog to be simulated: each cell is what it computes, memories are as they were.
+
+Verilog ─► cells, by hierarchy, as in synthesis ─► a module for each of the design's, of assignments and flip-flops
+"""
+
+import re
+from pathlib import Path
+
+from synth import hierarchy, mapping
+
+_CLOCK_GATE = """
+module CLKGATE_X1 (input CK, input E, output GCK);
+  reg enabled;
+  always @* if (!CK) enabled = E;
+  assign GCK = CK & enabled;
+endmodule
+"""
+"""What the library says with a table of states, which Yosys does not read."""
+
+_SCRIPT = """
+read_verilog design.v
+hierarchy -check -top {top}
+proc
+opt
+memory -nomap
+opt_clean
+{to_cells}
+opt_clean -purge
+write_verilog -noattr -noexpr netlist.v
+design -reset
+read_verilog netlist.v
+hierarchy -top {top}
+setattr -mod -set keep_hierarchy 1 {top}*
+read_liberty -overwrite -ignore_miss_func cells.lib
+read_verilog -overwrite clock_gate.v
+flatten
+proc
+opt_clean -purge
+write_verilog -noattr gates.v
+"""
+
+
+def of(text: str, top: str, work: Path, liberty: Path) -> str:
+    """The Verilog of module `top` and all below it, mapped in the folder `work`; ports are those of `text`, and so are
+    modules, but for adders and their trees. Raises `Refusal` if Yosys fails."""
+    names = [name.removeprefix(f"{top}_") for name in re.findall(r"^module (\w+)\(", text, re.MULTILINE) if name != top]
+    script = _SCRIPT.format(top=top, to_cells=hierarchy.to_cells(text, top, kept=names))
+    mapping.run_yosys(script, top, {"design.v": text, "clock_gate.v": _CLOCK_GATE}, work, liberty)
+    return (work / "gates.v").read_text(encoding="utf-8")
