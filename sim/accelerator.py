@@ -32,7 +32,8 @@ LIMIT = 200_000
 USUAL = memory.Pace(latency=20)
 """A memory that is ready, 20 cycles away."""
 FEW_LANES = 8
-COUNTER_NAMES = tuple(counter.name for counter in COUNTERS)
+COUNTER_NAMES = tuple(sorted((counter.name for counter in COUNTERS), key=lambda name: not name.startswith("CYCLES")))
+"""Those first that go on while they are read."""
 OFFSETS = {register.name: register.offset for register in REGISTERS}
 
 
@@ -90,8 +91,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a list ended. counters: by name. rate: cycles simulated in a second, if it was measured. waves:
-    the file of waveforms, if they were asked for."""
+    """How a list ended. counters: by name. rate: cycles simulated in a second, if it was measured. waves: the file of
+    waveforms, if they were asked for. seen: the counters behind each layer, if the host looked, some cycles late, the
+    same number each time."""
 
     memory: bytes
     error_code: int
@@ -100,6 +102,7 @@ class Ended:
     counters: dict[str, int]
     rate: float = 0.0
     waves: Path | None = None
+    seen: list[dict[str, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -191,18 +194,45 @@ def run(
     pace: memory.Pace = USUAL,
     limit: int = LIMIT,
     model: memory.Model | None = None,
+    watch: bool = False,
 ) -> Ended:
     """Runs the list that was laid out, at the simulator's own speed. model: the accelerator, if it is not to be the one
-    of `build`. Raises `SimulationError` if it does not end within `limit` cycles, or breaks a rule of the bus."""
-    read = ["ERROR_CODE", "ERROR_DESCRIPTOR", *(f"{n}_{half}" for n in COUNTER_NAMES for half in ("LOW", "HIGH"))]
+    of `build`. watch: the host looks at the counters behind each layer.
+
+    Raises `SimulationError` if it does not end within `limit` cycles, or breaks a rule of the bus; with `watch`, also
+    if it gives the list up.
+    """
+    read = [memory.read(OFFSETS[f"{name}_{half}"]) for name in COUNTER_NAMES for half in ("LOW", "HIGH")]
     steps = start_by_host(laid, overlap, eager)
-    steps += [memory.interrupt(limit), *(memory.read(OFFSETS[name]) for name in read)]
+    for number in range(1, laid.count if watch else 1):
+        steps += [memory.poll(OFFSETS["LAYERS_LOW"], 0xFFFFFFFF, number, limit), *read]
+    steps += [
+        memory.interrupt(limit),
+        *(memory.read(OFFSETS[f"ERROR_{name}"]) for name in ("CODE", "DESCRIPTOR")),
+        *read,
+    ]
     job = memory.Job(bytes(laid.memory.content), steps, pace=pace, limit=limit + 10 * len(steps) + 1000)
     found = memory.run(model or build(config), job)
-    values = dict(zip(read, found.values[-len(read) :], strict=True))
-    counters = {n: values[f"{n}_LOW"] | values[f"{n}_HIGH"] << 32 for n in COUNTER_NAMES}
-    code, index = values["ERROR_CODE"], values["ERROR_DESCRIPTOR"]
-    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate, found.waves)
+    *earlier, (code, index, *last) = _between_waits(steps, found.values)
+    counters = _counters(last)
+    seen = [*map(_counters, earlier), counters] if watch else []
+    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate, found.waves, seen)
+
+
+def _between_waits(steps: Sequence[memory.Step], values: Sequence[int]) -> list[list[int]]:
+    """What was read behind each step that waits."""
+    found: list[list[int]] = []
+    for step, value in zip(steps, values, strict=True):
+        if step.what in ("p", "i"):
+            found.append([])
+        elif found:
+            found[-1].append(value)
+    return found
+
+
+def _counters(words: Sequence[int]) -> dict[str, int]:
+    """By name, from low and high words."""
+    return {name: words[2 * n] | words[2 * n + 1] << 32 for n, name in enumerate(COUNTER_NAMES)}
 
 
 def limit_of(steps: Sequence[Step]) -> int:

@@ -96,9 +96,7 @@ def verilator_version() -> tuple[int, int]:
     return major, minor
 
 
-def build(
-    verilog: str, top: str, *, waves: bool | None = None, coverage: bool = False, brief: bool = False
-) -> Path:
+def build(verilog: str, top: str, *, waves: bool | None = None, coverage: bool = False, brief: bool = False) -> Path:
     """Folder of the model of module `top`, built if need be.
 
     waves: can trace (default: whether WAVES is set). coverage: a run leaves coverage.dat in its folder, for `reached`.

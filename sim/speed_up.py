@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a plan saves of a whole accelerator's time: MiniLM's layers through its RTL, phase by phase, beside `dense`.
 
-text ─► layers under the plans of the chosen settings ─► each alone through the top, checked ─► counters ─┐
-                                                       └► multiplications that the plan leaves ───────────┴► table
+text ─► layers under the plans of the chosen settings ─┬► all behind one doorbell, checked: counters of each ─┐
+                                                       └► multiplications that the plan leaves ────────────────┴► table
 
 `python -m sim.speed_up` prints it. "left": share of the dense layer's multiplications; "time": share of the cycles of
 `dense` on the same arrays and memory; "arrives": of what the plan removes, as time.
@@ -11,12 +11,9 @@ text ─► layers under the plans of the chosen settings ─► each alone thro
 import argparse
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-
-from tqdm import tqdm
 
 from config import presets
 from config.errors import Refusal
@@ -35,7 +32,6 @@ PHASES: dict[str, Callable[[Work], int]] = {
     "ffn": lambda work: work.ffn,
 }
 """Of a layer, by the ends of their counters' names, with what of the work each does."""
-PROCESSORS = 2
 
 
 @dataclass(frozen=True)
@@ -67,22 +63,22 @@ def sizes_of(step: Step) -> Sizes:
     )
 
 
-def run(config: SystemConfig, steps: Sequence[Step], **switches: Any) -> list[Layer]:
-    """Each step alone, from x in memory to y in memory; two at a time. switches: as of `accelerator.run`.
+def run(config: SystemConfig, work: workloads.Workload, **switches: Any) -> list[Layer]:
+    """All steps, from the first x in memory to each y in memory. switches: as of `accelerator.run`.
 
     Raises AssertionError for a y that is not golden, `SimulationError` if the hardware stands still.
     """
-    accelerator.build(config)
-
-    def one(step: Step) -> Layer:
-        laid = accelerator.lay_out(config, [step])
-        ended = accelerator.run(config, laid, limit=accelerator.limit_of([step]), **switches)
-        accelerator.check([step], laid, ended)
+    steps = work.steps
+    laid = accelerator.lay_out(config, steps, every=True)
+    ended = accelerator.run(config, laid, limit=accelerator.limit_of(steps), watch=True, **switches)
+    accelerator.check(steps, laid, ended)
+    found, before = [], dict.fromkeys(accelerator.COUNTER_NAMES, 0)
+    for step, counters in zip(steps, ended.seen, strict=True):
         sizes = sizes_of(step)
-        return Layer(sizes.left(step.plan.counts), sizes.dense, ended.counters)
-
-    with ThreadPoolExecutor(PROCESSORS) as pool:
-        return list(tqdm(pool.map(one, steps), desc=config.name, total=len(steps), unit="layer"))
+        own = {name: count - before[name] for name, count in counters.items()}
+        found.append(Layer(sizes.left(step.plan.counts), sizes.dense, own))
+        before = counters
+    return found
 
 
 def arrives(left: float, time: float) -> float:
@@ -127,8 +123,9 @@ def main(arguments: list[str] | None = None) -> int:
     switches = {"overlap": not given.no_overlap, "eager": not given.no_overlap}
     try:
         for method in ("dense", *given.methods):
+            print(f"{systems[method].name}: {given.layers} layers in simulation", file=sys.stderr, flush=True)
             work = workloads.workload(systems[method], "minilm", text, tokens=given.tokens, layers=given.layers)
-            found[method] = run(systems[method], work.steps, **switches)
+            found[method] = run(systems[method], work, **switches)
     except (Refusal, SimulationError, AssertionError) as error:
         print(f"foreshift: {error}", file=sys.stderr)
         return 1
