@@ -151,7 +151,8 @@ class AcceleratorCore(wiring.Component):
             inputs.parameters_address.eq(layer.parameters),
             inputs.x_address.eq(layer.x),
             inputs.x_stride.eq(layer.x_stride),
-            self._sequencer.loaded.eq(inputs.loaded & ~self._start),
+            self._sequencer.known.eq(inputs.known),
+            self._sequencer.loaded.eq(inputs.loaded),
         ]
         wiring.connect(m, inputs.job, wiring.flipped(self.job0))
         wiring.connect(m, wiring.flipped(self.read0), inputs.i)

@@ -38,7 +38,8 @@ class LayerInputs(wiring.Component):
     is there already), mask_address, parameters_address, x_address, x_stride: In, its own, which stand until it ends.
     job: Out, stream of `TRANSFER`; i: In, stream of `bus_shape`: what they bring.
     mask: Out, a bit for each token, 1 if it may be attended to. write, word, gelu_write, gelu_entry: Out, as of
-    `ParameterLoader`. loaded: Out, 1: mask and parameters are there. x: Out, stream of `values_layout`.
+    `ParameterLoader`. known: Out, 1: the mask is there; loaded: Out, 1: the parameters as well.
+    x: Out, stream of `values_layout`.
     """
 
     def __init__(self, config: SystemConfig):
@@ -60,6 +61,7 @@ class LayerInputs(wiring.Component):
                 "word": Out(parameter_layout(config)),
                 "gelu_write": Out(1),
                 "gelu_entry": Out(ENTRY),
+                "known": Out(1),
                 "loaded": Out(1),
                 "x": Out(stream.Signature(values_layout(config))),
             }
@@ -95,6 +97,7 @@ class LayerInputs(wiring.Component):
             loader.heads.eq(self.heads),
             rows.width.eq(self.width),
             rows.wide.eq(self.wide),
+            self.known.eq(comes != Part.MASK),
             self.loaded.eq((comes == Part.X) | (comes == Part.NONE)),
             *(getattr(self, name).eq(getattr(loader, name)) for name in ("write", "word", "gelu_write")),
             self.gelu_entry.eq(loader.gelu_entry),

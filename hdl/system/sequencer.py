@@ -58,11 +58,11 @@ class Sequencer(wiring.Component):
     -------
     layer: In, stream of `shape_layout`: taken when the layer is finished. begins: Out, 1: a layer does, whose payload
     stands from now on. failed: In, 1: it will not be finished; wait for a reset.
-    loaded: In, 1: its parameters are there. pass: Out, stream of `pass_layout`; passing: In, 1: a pass is under way;
-    finished_rows: In, `pass_limit`: Out: that of the row pass.
-    predict: Out, 1: x is there, so the speculation unit begins. eager, ahead: In, 1: see `GenerationJobs`; generation
-    begins before all heads are planned. planned, planned_all, read, read_at, columns, critical: as of the plan store;
-    projected, computed: In, a bit for each token.
+    known, loaded: In, 1: its key mask, its parameters are there, from the cycle behind `begins` on. passes: Out, stream
+    of `pass_layout`; passing: In, 1: one is under way; finished_rows: In, `pass_limit`: Out: that of the row pass.
+    predict: Out, 1: x and mask are there, so the speculation unit begins. eager, ahead: In, 1: see `GenerationJobs`;
+    generation begins before all heads are planned. planned, planned_all, read, read_at, columns, critical: as of the
+    plan store; projected, computed: In, a bit for each token.
     attend: Out, 1: all of Q, K and V are there. attended: In, 1: all contexts are.
     jobs0, jobs1: Out, stream of `job_layout`; progress0, progress1, idle0, idle1: In: those of the engines.
     limits: Out, tokens whose rows may be fetched, of each `Region`. still: In, 1: nothing is on its way to memory.
@@ -79,6 +79,7 @@ class Sequencer(wiring.Component):
             {
                 "layer": In(stream.Signature(shape_layout(config))),
                 "begins": Out(1),
+                "known": In(1),
                 "loaded": In(1),
                 "passes": Out(stream.Signature(pass_layout(config))),
                 "passing": In(1),
@@ -191,6 +192,9 @@ class Sequencer(wiring.Component):
             # What generation reads is what the layer before has left.
             there.eq(post & layer.chained),
         ]
+        whole_x, predicts = Signal(), Signal()
+        m.d.comb += self.predict.eq(whole_x & self.known & ~predicts)
+        m.d.sync += predicts.eq(predicts | self.predict)
         # What a pass is told stands until it is taken.
         m.d.comb += [
             given.second_scale.eq(started),
@@ -208,7 +212,8 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.begins.eq(self.layer.valid)
-                m.d.sync += [each.eq(0) for each in (started, projected, self._hidden, self._contexts)]
+                m.d.sync += [each.eq(0) for each in (started, projected, self._hidden, self._contexts, predicts)]
+                m.d.sync += whole_x.eq(self.layer.valid & there)
                 m.d.comb += generation.start.eq(self.layer.valid & there)
                 with m.If(self.layer.valid):
                     enter(Phase.LOAD, "PARAMETERS")
@@ -225,7 +230,7 @@ class Sequencer(wiring.Component):
                     m.d.comb += generation.start.eq(~there)
                     m.next = "LOADING"
             with m.State("LOADING"), m.If(~self.passing):
-                m.d.comb += self.predict.eq(1)
+                m.d.sync += whole_x.eq(1)
                 enter(Phase.GENERATION, "GENERATE")
             with m.State("GENERATE"):
                 m.d.comb += self.waits_plan.eq(idle & (generation.waits | (generation.done & ~self.planned_all)))

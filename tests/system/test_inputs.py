@@ -76,7 +76,7 @@ class Layer:
 @pytest.mark.parametrize("chained", [False, True])
 def test_parts_of_a_layer(wide, masked, chained):
     layer = Layer(random.Random(7), 5, wide, masked, chained)
-    dut, seen, tables, loaded = LayerInputs(CONFIG), [], {}, []
+    dut, seen, tables, loaded, known = LayerInputs(CONFIG), [], {}, [], []
 
     def each(context, now):
         for name, value in (*ADDRESSES.items(), *layer.flags.items()):
@@ -92,6 +92,7 @@ def test_parts_of_a_layer(wide, masked, chained):
             tables[context.get(entry.table), context.get(entry.code) & 0xFF] = context.get(entry.entry)
         if now > 3:
             loaded.append(context.get(dut.loaded))
+            known.append((context.get(dut.known), context.get(dut.mask)))
 
     due = {"job": len(layer.jobs), "x": len(layer.beats)}
     found = through(
@@ -106,3 +107,8 @@ def test_parts_of_a_layer(wide, masked, chained):
     signed = [int.from_bytes(bytes_[n : n + 1], "little", signed=True) for n in range(len(bytes_))]
     assert tables == {(n >> OPERAND_BITS, n & 0xFF): value for n, value in enumerate(signed)}
     assert loaded == sorted(loaded)
+    # The mask is told of when it is there, which is before the parameters are.
+    first = [there for there, _ in known].index(1)
+    assert first < loaded.index(1)
+    assert (first == 0) == (not masked)
+    assert {mask for there, mask in known if there} == {known[-1][1]}
