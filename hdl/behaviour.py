@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arithmetic described by what it computes, `*` and `+`, not by the adders that are to be built: for simulation that is
-to be quick, absent from all other Verilog.
+to be quick, and for FPGAs, which have multipliers of their own. Absent from all other Verilog.
 
 A component that has both descriptions asks `behavioural` for one of them. Its ports show the same under both, in every
 cycle; what lies between them has the same registers, but not the same words in them.

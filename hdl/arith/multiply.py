@@ -15,6 +15,8 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.arith.adder import add_in_two
 from hdl.arith.compress import CarrySaveTree, Word, cuts
+from hdl.behaviour import behavioural
+from hdl.delay import delayed
 from hdl.shared import share
 
 FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS = 4, 7
@@ -76,6 +78,12 @@ class MultiplyAdd(wiring.Component):
         m = Module()
         tree, a, b = self._tree, self.a.as_unsigned(), self.b
         bits, a_bits = tree.bits, len(self.a)
+        if behavioural(platform, tree):
+            found = self.a * b + self._constant
+            for i in range(len(self._addends)):
+                found = found + getattr(self, f"addend{i}")
+            m.d.comb += self.o.eq(delayed(m, found[:bits].as_signed(), "found", self.enable))
+            return m
         m.submodules.tree = share(tree, f"{self.kind}_tree", platform)
         # A signed word is its pattern with the top bit inverted, less 2^(width-1); the constant takes up all of those.
         inverted = 1 << (a_bits - 1)

@@ -20,6 +20,8 @@ from config.errors import require
 from config.requantise import MAX_SHIFT, MUL_BITS, OUTPUT_BITS, SHIFT_BITS, internal_bits
 from hdl.arith.adder import add_in_two
 from hdl.arith.compress import CarrySaveTree, Word, cuts
+from hdl.behaviour import behavioural
+from hdl.delay import delayed
 from hdl.shared import share
 
 MIN_ACC_BITS, MAX_ACC_BITS = 2, 46
@@ -116,14 +118,14 @@ class Requantiser(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        tree = self._tree
-        kind = f"{self._acc_bits}_{self._offset_bits}" + "s" * self._signed_mul
-        kind += f"_{self._max_shift}" * (self._max_shift > MAX_SHIFT)
-        m.submodules.tree = share(tree, f"requantiser_{kind}_tree", platform)
-        enable, shifts = self._control(m)
         coarse, fine = self.latency - 2, self.latency - 1
-        m.d.comb += [tree.i.eq(Cat(self._words())), tree.enable.eq(Cat(enable[: tree.latency]))]
-        total = add_in_two(m, list(tree.o), *enable[tree.latency : coarse]).as_signed()
+        if behavioural(platform, self._tree):
+            enable, shifts = self._control(m)
+            total = self._behave(m, enable[:coarse])
+        else:
+            m.submodules.tree = share(self._tree, f"requantiser_{self._kind}_tree", platform)
+            enable, shifts = self._control(m)
+            total = self._multiply(m, enable[:coarse])
 
         shifted = self._shift_coarse(total, shifts[coarse])
         # What is wider than this no fine shift brings into the output's range.
@@ -140,6 +142,26 @@ class Requantiser(wiring.Component):
         with m.If(enable[fine]):
             m.d.sync += output.eq(Mux(exceeds | _exceeds(result, out_bits), limit, result))
         return m
+
+    @property
+    def _kind(self) -> str:
+        """A name that only equal trees have."""
+        kind = f"{self._acc_bits}_{self._offset_bits}" + "s" * self._signed_mul
+        return kind + f"_{self._max_shift}" * (self._max_shift > MAX_SHIFT)
+
+    def _multiply(self, m: Module, enable: list[Value]) -> Value:
+        """acc·mul with all that is added to it."""
+        tree = self._tree
+        m.d.comb += [tree.i.eq(Cat(self._words())), tree.enable.eq(Cat(enable[: tree.latency]))]
+        return add_in_two(m, list(tree.o), *enable[tree.latency :]).as_signed()
+
+    def _behave(self, m: Module, enable: list[Value]) -> Value:
+        """What `_multiply` comes to."""
+        rounding = (Const(1, 1) << self.shift)[1 : self._max_shift + 1]
+        found = self.i.payload * self.mul + rounding
+        if self._offset_bits:
+            found = found + self.offset
+        return delayed(m, found[: self._tree.bits].as_signed(), "total", enable)
 
     def _control(self, m: Module) -> tuple[list[Value], list[Value]]:
         """For each register stage: whether it takes what stands in front of it, and that result's shift."""

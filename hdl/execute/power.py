@@ -18,6 +18,8 @@ from config.requantise import MAX_SHIFT, MUL_BITS, SHIFT_BITS
 from hdl.arith.adder import add_in_slices, add_in_two
 from hdl.arith.compress import CarrySaveTree, Word, cuts
 from hdl.arith.requantise import FINE_BITS, FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS
+from hdl.behaviour import behavioural
+from hdl.delay import delayed
 from hdl.shared import share
 
 WHOLE_BITS = POWER_BITS.bit_length()
@@ -105,25 +107,28 @@ class Power(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.tree = share(self._tree, "power_tree", platform)
         enable = self._enables(m)
         score = Signal(self._score_bits, name="score0", reset_less=True)
         with m.If(enable[0]):
             m.d.sync += score.eq(self.score)
         # largest - score = ~(~largest + score)
         below = ~add_in_two(m, [~self.largest, score], *enable[1:3])
-        first, coarse = self.multiply, self.coarse
-        rows = [below & bit.replicate(self._score_bits) for bit in self.mul]
-        m.d.comb += [
-            self._tree.i.eq(Cat(*rows, self.rounding)),
-            self._tree.enable.eq(Cat(enable[first : coarse - 2])),
-        ]
-        total = add_in_two(m, list(self._tree.o), *enable[coarse - 2 : coarse])
+        total = self._multiply(m, below, enable[self.multiply : self.coarse], platform)
         self._raise(m, self._shifted(m, total, enable), enable)
         code = Code()
         m.submodules.code = share(code, "code", platform)
         m.d.comb += [code.power.eq(self.power), self.code.eq(code.o)]
         return m
+
+    def _multiply(self, m: Module, below: Value, enable: list[Value], platform) -> Value:
+        """below·mul + rounding."""
+        tree = self._tree
+        if behavioural(platform, tree):
+            return delayed(m, (below * self.mul + self.rounding)[: tree.bits], "total", enable)
+        m.submodules.tree = share(tree, "power_tree", platform)
+        rows = [below & bit.replicate(self._score_bits) for bit in self.mul]
+        m.d.comb += [tree.i.eq(Cat(*rows, self.rounding)), tree.enable.eq(Cat(enable[: tree.latency]))]
+        return add_in_two(m, list(tree.o), *enable[tree.latency :])
 
     def _enables(self, m: Module) -> list[Value]:
         """Of each stage for a score that is kept; of the last one, whether it is."""
