@@ -37,7 +37,9 @@ def run(args: Namespace) -> None:
     config = methods[args.method]
     started = time.monotonic()
     print(f"{config.name} on the {ecp5.NAME}: some minutes", file=sys.stderr, flush=True)
-    found = ecp5.implement(verilog(Accelerator(config), config.name), config.name, CLOCK_MHZ, OUTPUT / "work")
+    # An FPGA's multipliers and carry chains are better than adders built of LUTs.
+    text = verilog(Accelerator(config), config.name, behavioural=True)
+    found = ecp5.implement(text, config.name, CLOCK_MHZ, OUTPUT / "work")
     seconds = time.monotonic() - started
     page = markdown(config.name, found)
     (OUTPUT / f"{config.name}.md").write_text(page, encoding="utf-8")

@@ -187,8 +187,8 @@ def verilog_of(
 
 
 def verilog(component: wiring.Component, name: str, *, corners: bool = False, behavioural: bool = False) -> str:
-    """`verilog_of` a single unit. For simulation only: corners: with a count for each of `hdl.cover`; behavioural: by
-    `hdl.behaviour`."""
+    """`verilog_of` a single unit. corners: for simulation, with a count for each of `hdl.cover`. behavioural: by
+    `hdl.behaviour`, for quick simulation and for FPGAs."""
     return verilog_of({name: component}, corners=corners, behavioural=behavioural)[name]
 
 
