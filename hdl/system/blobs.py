@@ -9,6 +9,8 @@ from amaranth.lib.wiring import In, Out
 from config.system import ADDRESS_BITS, ENTRY_BYTES, SystemConfig
 from hdl.speculate.socket import scale_layout, weights_layout
 from hdl.system.axi import COUNT_BITS, TRANSFER
+from hdl.system.dense_layouts import load_layout
+from hdl.system.products import tiles_at_once
 
 
 def whole_words(config: SystemConfig, count: int) -> int:
@@ -39,14 +41,15 @@ def tile_bytes(config: SystemConfig, words):
 
 
 class TileJobs(wiring.Component):
-    """Asks for an array's weights, tile by tile, as far ahead as the reader takes jobs.
+    """Asks for an array's weights, and says what they are, as far ahead as the reader takes jobs.
 
     Parameters: `config`, a `SystemConfig`. number: 0 or 1, of the array.
 
     Members
     -------
     start: In, 1: a layer begins, whose tiles lie from `address` on. heads, width_words, ffn_words: In, its own; they
-    stand until `done`. o: Out, stream of `TRANSFER`. done: Out, 1: all tiles have been asked for.
+    stand until `done`. o: Out, stream of `TRANSFER`, and loads: Out, stream of `load_layout(config)`, of each head's
+    matrices and of each product, both in the same cycle. done: Out, 1: all tiles have been asked for.
     """
 
     def __init__(self, config: SystemConfig, number: int):
@@ -59,6 +62,7 @@ class TileJobs(wiring.Component):
                 "width_words": In(range(config.row_words + 1)),
                 "ffn_words": In(range(config.row_words + 1)),
                 "o": Out(stream.Signature(TRANSFER)),
+                "loads": Out(stream.Signature(load_layout(config))),
                 "done": Out(1, init=1),
             }
         )
@@ -75,7 +79,10 @@ class TileJobs(wiring.Component):
         head, job = Signal(range(config.heads)), self.o.payload
         m.d.comb += [job.address.eq(address), job.bytes.eq(size), job.rows.eq(tiles), job.stride.eq(size)]
         m.d.sync += size.eq(tile_bytes(config, words))
-        left = Signal.like(tiles)
+        left, alone, load = Signal.like(tiles), Signal(), self.loads.payload
+        m.d.comb += [load.tiles.eq(tiles), load.words.eq(words)]
+        # Of a product whose jobs have a tile each.
+        m.d.sync += alone.eq(tiles_at_once(config, words) == 1)
 
         def begin(state: str, depth, count) -> None:
             m.d.sync += [words.eq(depth), tiles.eq(count)]
@@ -90,8 +97,12 @@ class TileJobs(wiring.Component):
                 with m.State(f"{state}_SIZE"):
                     m.next = state
                 with m.State(state):
-                    m.d.comb += self.o.valid.eq(tiles != 0)
-                    with m.If(self.o.ready | (tiles == 0)):
+                    m.d.comb += [
+                        self.o.valid.eq((tiles != 0) & self.loads.ready),
+                        self.loads.valid.eq((tiles != 0) & self.o.ready),
+                        load.single.eq(alone if state != "HEAD" else 0),
+                    ]
+                    with m.If((self.o.ready & self.loads.ready) | (tiles == 0)):
                         m.d.sync += left.eq(tiles)
                         m.next = f"{state}_NEXT"
                 with m.State(f"{state}_NEXT"):

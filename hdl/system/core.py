@@ -167,6 +167,7 @@ class AcceleratorCore(wiring.Component):
             ]
             wiring.connect(m, tiles.o, wiring.flipped(getattr(self, f"job{number + 2}")))
             engine = getattr(self, f"_engine{number}")
+            wiring.connect(m, tiles.loads, engine.loads)
             wiring.connect(m, wiring.flipped(getattr(self, f"read{number + 2}")), engine.weights)
         self._ask_for_codes(m, config)
 

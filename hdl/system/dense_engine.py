@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A dense engine: jobs in, all that an array wants of dense tiles out, and its results back in rows.
 
-jobs ─┬─► lists of rows ─┬─► row feed ──────────────► rows, x ─┐
-      │                  └─► turns ─┬───────────────► tile ────┤
-      └─► loads ──► weight store ◄──┼───────────────► w, column┴► array ─► results ─┐
-          weights ──────┘           └─► rows of results ◄───────────────────────────┘
+jobs ───► lists of rows ─┬─► row feed ──────────────► rows, x ─┐
+                         └─► turns ─┬───────────────► tile ────┤
+loads, ────► weight store ◄─────────┼───────────────► w, column┴► array ─► results ─┐
+weights                             └─► rows of results ◄───────────────────────────┘
                                                       └─► o, progress
 """
 
@@ -33,7 +33,7 @@ from hdl.system.row_lists import RowLists, RowTurns
 from hdl.system.weight_store import WeightStore
 
 JOBS = 2
-"""That wait, or are looked at, each for its rows and its weights."""
+"""That wait, or are looked at for their rows; loads that wait, likewise."""
 TILES = 2
 """That the array is given, beside those that it works on."""
 TURNS = 8
@@ -56,7 +56,8 @@ class DenseEngine(wiring.Component):
     -------
     jobs: In, stream of `job_layout(config)`. All the tiles of a job that are in one half have to find room in it:
     ceil(tiles / 2) · words · lanes is at most `weight_words`.
-    weights: In, stream of `bus_shape`: the tiles of the jobs in their order, as they lie in memory (docs/system.md).
+    loads: In, stream of `load_layout(config)`, and weights: In, stream of `bus_shape`: the tiles of the jobs in their
+    order, as they lie in memory (docs/system.md). They may come before their jobs, as far as there is room.
     limit: In, `limits_layout(config)`: rows of a region's tokens below it may be fetched. While a job is here, the
     limit of its region does not fall, from the cycle in which it is offered.
     fetch: Out, stream of `fetch_layout(config)`. fetched: In, stream of `word_layout(config)`, in the order of `fetch`:
@@ -67,10 +68,10 @@ class DenseEngine(wiring.Component):
     progress: Out, `count_shape`: of the job with `last` that was taken latest, all results of all of its rows of tokens
     below this have left. 0 from the cycle behind the one in which it is taken, `tokens` when all have left, and before
     there is any such job.
-    idle: Out, 1: no job is under way, and no weights of one are to come.
+    idle: Out, 1: no job is under way.
     waits_weights, waits_rows: Out, 1, a cycle late: a tile could go on but for its weights; or but for its rows.
 
-    Weights of jobs without rows are taken and dropped. No `valid` depends on a `ready` of its own stream.
+    Weights of jobs without rows are dropped in their turn. No `valid` depends on a `ready` of its own stream.
     """
 
     def __init__(self, config: SystemConfig, side: str):
@@ -79,6 +80,7 @@ class DenseEngine(wiring.Component):
         super().__init__(
             {
                 "jobs": In(stream.Signature(job_layout(config))),
+                "loads": In(stream.Signature(load_layout(config))),
                 "weights": In(stream.Signature(bus_shape(config))),
                 "limit": In(limits_layout(config)),
                 "fetch": Out(stream.Signature(fetch_layout(config))),
@@ -127,23 +129,15 @@ class DenseEngine(wiring.Component):
         return m
 
     def _take_jobs(self, m: Module, platform) -> None:
-        """A job to those who look for its rows, and who load its weights."""
-        job = self.jobs.payload
-        jobs = queue_of(m, "jobs_queue", self.jobs.payload.shape(), JOBS, platform)
-        loads = queue_of(m, "loads", load_layout(self._config), JOBS, platform)
-        self._taken = taken = Signal()
-        m.d.comb += [
-            self.jobs.ready.eq(jobs.i.ready & loads.i.ready),
-            taken.eq(self.jobs.valid & self.jobs.ready),
-            jobs.i.valid.eq(taken),
-            jobs.i.payload.eq(job),
-            loads.i.valid.eq(taken),
-            loads.i.payload.drop.eq(job.rows == 0),
-            loads.i.payload.tiles.eq(job.tiles),
-            loads.i.payload.words.eq(job.words),
-        ]
-        wiring.connect(m, jobs.o, self._lists.jobs)
-        wiring.connect(m, loads.o, self._store.loads)
+        """Jobs to those who look for their rows, tiles to those who keep them."""
+        for name, given, taker in (
+            ("jobs_queue", self.jobs, self._lists.jobs),
+            ("loads_queue", self.loads, self._store.loads),
+        ):
+            queue = queue_of(m, name, given.payload.shape(), JOBS, platform)
+            wiring.connect(m, wiring.flipped(given), queue.i)
+            wiring.connect(m, queue.o, taker)
+        self._taken = self.jobs.valid & self.jobs.ready
 
     def _share_lists(self, m: Module, platform) -> None:
         """A list to those who bring its rows, and who make turns of it."""
@@ -168,7 +162,8 @@ class DenseEngine(wiring.Component):
         """A turn to the array, to the weights, and to those who wait for its results."""
         turns, turn = self._turns.turns, self._turns.turns.payload
         tiles = queue_of(m, "tiles", tile_layout(), TILES, platform)
-        names = [name for name in turn_layout(self._config).members if name not in ("first", "words", "half", "ends")]
+        skipped = ("first", "words", "half", "ends")
+        names = [name for name in turn_layout(self._config).members if name not in skipped]
         turned = queue_of(m, "turned", part_of(turn_layout(self._config), *names), TURNS, platform)
         results = self._results.turns
         store, fire = self._store.turns, Signal()
@@ -176,8 +171,9 @@ class DenseEngine(wiring.Component):
             turns.ready.eq(tiles.i.ready & turned.i.ready & store.ready),
             fire.eq(turns.valid & turns.ready),
             tiles.i.valid.eq(fire & ~turn.none),
-            store.valid.eq(fire & ~turn.none),
-            turned.i.valid.eq(fire),
+            store.valid.eq(fire),
+            # Of a job without rows, that it is over.
+            turned.i.valid.eq(fire & (turn.whole | ~turn.none)),
             tiles.i.payload.wide.eq(turn.sink == Sink.WIDE),
             tiles.i.payload.last.eq(turn.whole),
             tiles.i.payload.double.eq(turn.double),

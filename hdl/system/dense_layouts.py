@@ -137,8 +137,11 @@ def part_of(layout: data.StructLayout, *names: str) -> data.StructLayout:
 
 
 def load_layout(config: SystemConfig) -> data.StructLayout:
-    """Tiles of weights to come, for rows of `words` words; `drop`: they are of no use."""
-    return data.StructLayout({"drop": 1, "tiles": range(CHUNK_TILES + 1), "words": range(config.row_words + 1)})
+    """Tiles of weights to come, for rows of `words` words: of a job, or of several with an even number each; `single`:
+    of several with one each."""
+    words = range(config.row_words + 1)
+    most = range(max(config.row_words, CHUNK_TILES) + 1)
+    return data.StructLayout({"tiles": most, "words": words, "single": 1})
 
 
 def choice_layout(ports: Ports) -> data.StructLayout:

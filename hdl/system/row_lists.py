@@ -100,7 +100,7 @@ class RowTurns(wiring.Component):
 
     Parameters: `config`; `ports`, of the array.
     Members: `lists`: In, stream of `list_layout(config)`. `turns`: Out, stream of `turn_layout(config)`: of each list,
-    its tiles in order; of a job without rows, one with `none`.
+    its tiles in order; of a job without rows likewise, with `none`.
     """
 
     def __init__(self, config: SystemConfig, ports: Ports):
@@ -135,7 +135,7 @@ class RowTurns(wiring.Component):
             *(turn[name].eq(rows[name]) for name in ("slot", "last_line", "first", "last", "none")),
             *(turn[name].eq(rows[name]) for name in ("words", "sink", "final")),
             self.turns.valid.eq(self.lists.valid),
-            self.lists.ready.eq(self.turns.ready & (rows.none | turn.whole)),
+            self.lists.ready.eq(self.turns.ready & turn.whole),
         ]
         with m.If(self.turns.valid & self.turns.ready):
             m.d.sync += tile.eq(Mux(self.lists.ready, 0, behind))

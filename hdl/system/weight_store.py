@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of an array on chip: tiles come from memory, and go to the array for each list of rows.
+"""Weights of an array on chip: tiles come from memory as far ahead as there is room, and go to the array for each list
+of rows; those of a job without rows go nowhere.
 
 weights ─► words ─► loader ─┬─► parameters 0 ─► entries ─┬─► column, choices
                             ├─► parameters 1 ─► entries ─┘
@@ -52,7 +53,7 @@ def geared(m: Module, name: str, given, to_bits: int, platform):
 
 
 class WeightLoader(wiring.Component):
-    """Tiles as they lie in memory, to the halves of the stores in turn, or to nowhere.
+    """Tiles as they lie in memory, to the halves of the stores in turn.
 
     Parameters: `config`.
 
@@ -88,8 +89,7 @@ class WeightLoader(wiring.Component):
             due.eq(Mux(within, load.words << exact_log2(config.lanes), ENTRY_BYTES)),
             last.eq(number == due),
             words.ready.eq(
-                self.loads.valid
-                & (load.drop | Cat(target & out.ready for target, out in zip(targets, outs, strict=True)).any())
+                self.loads.valid & Cat(target & out.ready for target, out in zip(targets, outs, strict=True)).any()
             ),
             moves.eq(words.valid & words.ready),
             behind.eq(tile + 1),
@@ -100,7 +100,7 @@ class WeightLoader(wiring.Component):
             m.d.comb += end.eq(last & within)
         for target, out in zip(targets, outs, strict=True):
             m.d.comb += [
-                out.valid.eq(words.valid & self.loads.valid & ~load.drop & target),
+                out.valid.eq(words.valid & self.loads.valid & target),
                 Value.cast(out.payload).eq(words.payload),
             ]
         with m.If(moves):
@@ -108,7 +108,10 @@ class WeightLoader(wiring.Component):
             with m.If(last):
                 m.d.sync += within.eq(~within)
                 with m.If(within):
-                    m.d.sync += [half.eq(~half & ~self.loads.ready), tile.eq(Mux(self.loads.ready, 0, behind))]
+                    m.d.sync += [
+                        half.eq(~(half | self.loads.ready | load.single)),
+                        tile.eq(Mux(self.loads.ready, 0, behind)),
+                    ]
         return m
 
 
@@ -119,8 +122,8 @@ class WeightStore(wiring.Component):
 
     Members
     -------
-    loads, weights: In, as those of `WeightLoader`. busy: Out, 1: tiles are still to come.
-    turns: In, stream of `turn_layout(config)`, none with `none`.
+    loads, weights: In, as those of `WeightLoader`. busy: Out, 1: a turn is under way.
+    turns: In, stream of `turn_layout(config)`: all tiles that are loaded, in their order; those with `none` are dropped.
     w, column: Out, as the array takes them. choices: Out, stream of `choice_layout(ports)`: of each group of columns,
     taken no later than the group is first offered.
 
@@ -150,7 +153,6 @@ class WeightStore(wiring.Component):
         m.submodules.loader = share(loader, "weight_loader", platform)
         wiring.connect(m, wiring.flipped(self.loads), loader.loads)
         wiring.connect(m, wiring.flipped(self.weights), loader.weights)
-        m.d.comb += self.busy.eq(self.loads.valid)
         for name, stores, given in (
             ("tiles", self._tiles, loader.tiles),
             ("parameters", self._parameters, loader.parameters),
@@ -159,6 +161,7 @@ class WeightStore(wiring.Component):
                 m.submodules[f"{name}{half}"] = share(store, store.name, platform)
                 wiring.connect(m, words, store.i)
         w_turns, column_turns = self._take_turns(m, platform)
+        m.d.comb += self.busy.eq(w_turns.o.valid | column_turns.o.valid)
         self._give_weights(m, w_turns)
         self._give_columns(m, column_turns, platform)
         return m
@@ -178,7 +181,10 @@ class WeightStore(wiring.Component):
                 given = {"words": words, "first": turn.first, "last": turn.last, "ends": turn.ends[half]}
                 m.d.comb += [queue.i.payload[field].eq(value) for field, value in given.items()]
                 asked.append((queue, wanted))
-        for name, fields in (("w", ("half", "double")), ("column", ("half", "double", "sink", "last_line"))):
+        for name, fields in (
+            ("w", ("half", "double", "none")),
+            ("column", ("half", "double", "none", "sink", "last_line")),
+        ):
             queues.append(queue_of(m, f"{name}_turns", part_of(turn_layout(config), *fields), TURNS, platform))
             m.d.comb += [queues[-1].i.payload[field].eq(turn[field]) for field in fields]
             asked.append((queues[-1], 1))
@@ -193,12 +199,12 @@ class WeightStore(wiring.Component):
         there = Mux(turn.double, lower.valid & upper.valid, Mux(turn.half, upper.valid, lower.valid))
         fire, last = Signal(), Mux(turn.half, upper.payload.last, lower.payload.last)
         m.d.comb += [
-            self.w.valid.eq(turns.o.valid & there),
+            self.w.valid.eq(turns.o.valid & there & ~turn.none),
             Value.cast(self.w.payload[0]).eq(
                 Mux(turn.half, Value.cast(upper.payload.word), Value.cast(lower.payload.word))
             ),
             self.w.payload[1].eq(upper.payload.word),
-            fire.eq(self.w.valid & self.w.ready),
+            fire.eq(turns.o.valid & there & (self.w.ready | turn.none)),
             lower.ready.eq(fire & ~turn.half),
             upper.ready.eq(fire & (turn.half | turn.double)),
             turns.o.ready.eq(fire & last),
@@ -230,10 +236,10 @@ class WeightStore(wiring.Component):
         m.d.comb += [
             half.eq(turn.half | second),
             offered.eq(turns.o.valid & Mux(half, upper.valid, lower.valid)),
-            self.column.valid.eq(offered & (told | self.choices.ready)),
-            fire.eq(self.column.valid & self.column.ready),
+            self.column.valid.eq(offered & ~turn.none & (told | self.choices.ready)),
+            fire.eq(Mux(turn.none, offered, self.column.valid & self.column.ready)),
             # The array takes columns with the last of their results, and the first may have left by then.
-            self.choices.valid.eq(offered & ~told),
+            self.choices.valid.eq(offered & ~turn.none & ~told),
             lower.ready.eq(fire & ~half),
             upper.ready.eq(fire & half),
             ends.eq(second | ~turn.double),

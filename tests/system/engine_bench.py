@@ -17,6 +17,7 @@ from hdl.execute.gelu import ENTRY
 from hdl.execute.pe_array import PeArray
 from hdl.store import Store
 from hdl.system.dense_engine import DenseEngine
+from hdl.system.dense_layouts import load_layout
 from hdl.system.layouts import (
     Region,
     Sink,
@@ -78,7 +79,7 @@ def ends_layout(config: SystemConfig) -> data.StructLayout:
 class EngineBench(wiring.Component):
     """Parameters: `config`, `side` of a `DenseEngine`.
 
-    memory, tables, limits, jobs, weights: In, streams. jobs_due: In: how many. fault: In, of `FAULTS`, or 0. shaken:
+    memory, tables, limits, jobs, loads, weights: In, streams. jobs_due: In: how many. fault: In, of `FAULTS`, or 0. shaken:
     In, 1: activations come at random. starved: In, 1: a word of weights comes in about 16 cycles. loops: In, 1: hidden
     values go to `Region.HIDDEN`, whose limit is the engine's progress.
     o: Out, stream of `told_layout(config)`. ends: Out, stream of `ends_layout(config)`: when all jobs are over.
@@ -94,6 +95,7 @@ class EngineBench(wiring.Component):
                 "tables": In(stream.Signature(ENTRY)),
                 "limits": In(stream.Signature(rising_layout(config))),
                 "jobs": In(stream.Signature(job_layout(config))),
+                "loads": In(stream.Signature(load_layout(config))),
                 "weights": In(stream.Signature(bus_shape(config))),
                 "jobs_due": In(JOB_BITS),
                 "fault": In(range(len(FAULTS) + 1)),
@@ -113,6 +115,7 @@ class EngineBench(wiring.Component):
             wiring.connect(m, getattr(engine, name), getattr(array, name))
         wiring.connect(m, array.o, engine.results)
         wiring.connect(m, wiring.flipped(self.jobs), engine.jobs)
+        wiring.connect(m, wiring.flipped(self.loads), engine.loads)
         m.d.comb += [
             self.tables.ready.eq(1),
             engine.gelu_write.eq(self.tables.valid),

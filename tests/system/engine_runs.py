@@ -17,6 +17,7 @@ from golden.system import dense
 from golden.system.dense import Job, Sink
 from golden.system.tiles import tile_bytes
 from hdl.execute.gelu import ENTRY
+from hdl.system.dense_layouts import load_layout
 from hdl.system.layouts import Region, job_layout, result_layout
 from sim import replay
 from sim.packing import pack
@@ -159,8 +160,8 @@ def random_jobs(config: SystemConfig, x: Int64, count: int, seed: int) -> list[A
 
 
 def words_of(config: SystemConfig, side: str, jobs: Sequence[Asked]) -> dict[str, list[int]]:
-    """Payloads of jobs, and of their weights."""
-    given, content = [], b""
+    """Payloads of jobs, of what is loaded for them, and of their weights."""
+    given, loads, content = [], [], b""
     every = np.arange(config.lanes)
     for each in jobs:
         job = each.job
@@ -174,11 +175,12 @@ def words_of(config: SystemConfig, side: str, jobs: Sequence[Asked]) -> dict[str
             "last": job.last,
         }
         given.append(bits_of(job_layout(config), fields))
+        loads.append(bits_of(load_layout(config), {"tiles": len(job.tiles), "words": each.words}))
         for tile, choice in zip(job.tiles, job.choice, strict=True):
             content += tile_bytes(config, side, tile, every, each.words, choice)
     size = config.bus_bytes
     words = [int.from_bytes(content[at : at + size], "little") for at in range(0, len(content), size)]
-    return {"jobs": given, "weights": words}
+    return {"jobs": given, "loads": loads, "weights": words}
 
 
 def memory_words(config: SystemConfig, x: Int64) -> list[int]:
@@ -235,7 +237,7 @@ def run(
     words["limits"] = limits or open_limits(config)
     settings = {"jobs_due": len(jobs), "shaken": int(shaken), "loops": int(loops), "starved": int(starved)}
     settings["fault"] = 1 + list(FAULTS).index(fault) if fault else 0
-    steps = [replay.Step(["memory", "tables"], settings), replay.Step(["limits", "jobs", "weights"])]
+    steps = [replay.Step(["memory", "tables"], settings), replay.Step(["limits", "jobs", "loads", "weights"])]
     limit = 5000 + (100 if starved else 8) * len(words["weights"]) + 2 * len(words["memory"]) + 40 * len(due)
     limit += sum(word >> rising_layout(config)["gap"].offset for word in words["limits"])
     given = replay.Job(words, {"o": len(due), "ends": 1}, steps, idle=idle, stall=stall, limit=limit)

@@ -6,6 +6,7 @@ import pytest
 from config.presets import systems
 from hdl.system.axi import TRANSFER
 from hdl.system.blobs import TileJobs, tile_bytes
+from hdl.system.dense_layouts import load_layout
 from tests.system.streams import fields_of, through
 
 CONFIG = systems("tiny")["spls"]
@@ -36,7 +37,14 @@ def test_tiles_of_a_layer(number, shape):
         context.set(dut.start, now == 1)
 
     due = expected(number, heads, width, ffn)
-    jobs = [fields_of(TRANSFER, job) for job in through(dut, {}, {"o": len(due)}, stall=0.5, each=each)["o"]]
+    found = through(dut, {}, {"o": len(due), "loads": len(due)}, stall=0.5, each=each)
+    jobs = [fields_of(TRANSFER, job) for job in found["o"]]
+    loads = [fields_of(load_layout(CONFIG), load) for load in found["loads"]]
+    assert [load["tiles"] for load in loads] == [tiles for _, _, tiles in due]
+    assert [tile_bytes(CONFIG, load["words"]) for load in loads] == [size for _, size, _ in due]
+    # Of rows that take more than half of the room, a product's jobs have one tile; a head's have two, or one.
+    most = CONFIG.weight_words // (2 * CONFIG.lanes)
+    assert [load["single"] for load in loads] == [*[0] * heads, *(load["words"] > most for load in loads[heads:])]
     assert [(job["address"], job["bytes"], job["rows"]) for job in jobs] == due
     assert all(job["stride"] == job["bytes"] for job in jobs)
 

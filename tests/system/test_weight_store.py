@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiles from words of the bus to the halves of the stores: parameters, weights, nothing of what is dropped or fills
-words up."""
+"""Tiles from words of the bus to the halves of the stores: parameters, weights, nothing of what fills words up."""
 
 import random
 from dataclasses import replace
@@ -30,13 +29,13 @@ def tiles(config: SystemConfig, seed: int) -> tuple[list[int], list[int], dict[s
     rng, lanes, loads, content = random.Random(seed), config.lanes, [], b""
     due: dict[str, list[int]] = {f"{kind}__{half}": [] for kind in ("parameters", "tiles") for half in range(HALVES)}
     for _ in range(6):
-        drop, count, words = rng.random() < 0.3, rng.randint(1, 3), rng.randint(1, 2)
-        loads.append(bits_of(load_layout(config), {"drop": drop, "tiles": count, "words": words}))
+        single, count, words = rng.random() < 0.3, rng.randint(1, 3), rng.randint(1, 2)
+        loads.append(bits_of(load_layout(config), {"single": single, "tiles": count, "words": words}))
         for tile in range(count):
             parts = [rng.randbytes(lanes) for _ in range(8 + words * lanes)]
             for number, part in enumerate(parts):
                 kind = "parameters" if number < 8 else "tiles"
-                due[f"{kind}__{tile % 2}"] += [] if drop else [int.from_bytes(part, "little")]
+                due[f"{kind}__{0 if single else tile % 2}"].append(int.from_bytes(part, "little"))
             tile_content = b"".join(parts)
             content += tile_content + rng.randbytes(-len(tile_content) % config.bus_bytes)
     size = config.bus_bytes
@@ -71,13 +70,13 @@ def test_tiles_go_to_their_places(shape: str, idle: float, stall: float) -> None
 @pytest.mark.parametrize(
     "fault",
     [
-        {"loads__payload": lambda payload: payload | 1},
-        {"loads__payload": lambda payload: payload & ~1},
+        {"loads__payload": lambda payload: payload | 1 << len(payload) - 1},
+        {"loads__payload": lambda payload: payload & (1 << len(payload) - 1) - 1},
         {"tiles__0__ready": lambda ready: Const(1)},
         {"parameters__1__payload": lambda payload: payload ^ 1},
         {"weights__ready": lambda ready: Const(1)},
     ],
-    ids=["all dropped", "none dropped", "a word lost", "a bit", "a word of the bus lost"],
+    ids=["all single", "none single", "a word lost", "a bit", "a word of the bus lost"],
 )
 def test_a_fault_is_caught(fault) -> None:
     class Faulty(Planted):
