@@ -79,9 +79,9 @@ def ends_layout(config: SystemConfig) -> data.StructLayout:
 class EngineBench(wiring.Component):
     """Parameters: `config`, `side` of a `DenseEngine`.
 
-    memory, tables, limits, jobs, loads, weights: In, streams. jobs_due: In: how many. fault: In, of `FAULTS`, or 0. shaken:
-    In, 1: activations come at random. starved: In, 1: a word of weights comes in about 16 cycles. loops: In, 1: hidden
-    values go to `Region.HIDDEN`, whose limit is the engine's progress.
+    memory, tables, limits, jobs, loads, weights: In, streams. jobs_due: In: how many. fault: In, of `FAULTS`, or 0.
+    shaken: In, 1: activations come at random. starved: In, 1: a word of weights comes in about 16 cycles. loops: In, 1:
+    hidden values go to `Region.HIDDEN`, whose limit is the engine's progress.
     o: Out, stream of `told_layout(config)`. ends: Out, stream of `ends_layout(config)`: when all jobs are over.
     """
 

@@ -29,7 +29,7 @@ def tiles(config: SystemConfig, seed: int) -> tuple[list[int], list[int], dict[s
     rng, lanes, loads, content = random.Random(seed), config.lanes, [], b""
     due: dict[str, list[int]] = {f"{kind}__{half}": [] for kind in ("parameters", "tiles") for half in range(HALVES)}
     for _ in range(6):
-        single, count, words = rng.random() < 0.3, rng.randint(1, 3), rng.randint(1, 2)
+        single, count, words = rng.random() < 0.5, rng.randint(1, 3), rng.randint(1, 2)
         loads.append(bits_of(load_layout(config), {"single": single, "tiles": count, "words": words}))
         for tile in range(count):
             parts = [rng.randbytes(lanes) for _ in range(8 + words * lanes)]
