@@ -49,7 +49,7 @@ class TileJobs(wiring.Component):
     -------
     start: In, 1: a layer begins, whose tiles lie from `address` on. heads, width_words, ffn_words: In, its own; they
     stand until `done`. o: Out, stream of `TRANSFER`, and loads: Out, stream of `load_layout(config)`, of each head's
-    matrices and of each product, both in the same cycle. done: Out, 1: all tiles have been asked for.
+    matrices and of each product. done: Out, 1: all tiles have been asked for.
     """
 
     def __init__(self, config: SystemConfig, number: int):
@@ -71,6 +71,9 @@ class TileJobs(wiring.Component):
         """Of the tiles of a product, this array's: the first half is array 0's, and the greater one."""
         return (tiles + 1 - self._number) >> 1
 
+    def _ready(self):
+        return Cat(self.o.ready, self.loads.ready)
+
     def elaborate(self, platform):
         m = Module()
         config = self._config
@@ -80,7 +83,9 @@ class TileJobs(wiring.Component):
         m.d.comb += [job.address.eq(address), job.bytes.eq(size), job.rows.eq(tiles), job.stride.eq(size)]
         m.d.sync += size.eq(tile_bytes(config, words))
         left, alone, load = Signal.like(tiles), Signal(), self.loads.payload
-        m.d.comb += [load.tiles.eq(tiles), load.words.eq(words)]
+        # Of the tiles, whether they have been asked for, and been told of.
+        given, over = Signal(2), Signal()
+        m.d.comb += [load.tiles.eq(tiles), load.words.eq(words), over.eq((given | self._ready()).all() | (tiles == 0))]
         # Of a product whose jobs have a tile each.
         m.d.sync += alone.eq(tiles_at_once(config, words) == 1)
 
@@ -98,11 +103,12 @@ class TileJobs(wiring.Component):
                     m.next = state
                 with m.State(state):
                     m.d.comb += [
-                        self.o.valid.eq((tiles != 0) & self.loads.ready),
-                        self.loads.valid.eq((tiles != 0) & self.o.ready),
+                        self.o.valid.eq((tiles != 0) & ~given[0]),
+                        self.loads.valid.eq((tiles != 0) & ~given[1]),
                         load.single.eq(alone if state != "HEAD" else 0),
                     ]
-                    with m.If((self.o.ready & self.loads.ready) | (tiles == 0)):
+                    m.d.sync += given.eq(Mux(over, 0, given | self._ready()))
+                    with m.If(over):
                         m.d.sync += left.eq(tiles)
                         m.next = f"{state}_NEXT"
                 with m.State(f"{state}_NEXT"):

@@ -123,7 +123,7 @@ class WeightStore(wiring.Component):
     Members
     -------
     loads, weights: In, as those of `WeightLoader`. busy: Out, 1: a turn is under way.
-    turns: In, stream of `turn_layout(config)`: all tiles that are loaded, in their order; with `none`, they are dropped.
+    turns: In, stream of `turn_layout(config)`: all loaded tiles, in their order; with `none`, they are dropped.
     w, column: Out, as the array takes them. choices: Out, stream of `choice_layout(ports)`: of each group of columns,
     taken no later than the group is first offered.
 

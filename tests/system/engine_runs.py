@@ -25,10 +25,6 @@ from tests.system.engine_bench import FAULTS, EngineBench, ends_layout, memory_l
 from tests.system.streams import bits_of, fields_of
 
 Int64 = NDArray[np.int64]
-PARTS = {
-    "dot": ("dot_line", "dot_product"),
-    "outer": ("pe_line", "pe_bundle2"),
-}
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def _of_lanes(lanes: int, **rest: int) -> SystemConfig:
 
 @cache
 def model(config: SystemConfig, side: str) -> replay.Model:
-    return replay.build(EngineBench(config, side), f"engine_{side}", PARTS[side])
+    return replay.build(EngineBench(config, side), f"engine_{side}")
 
 
 def activations(config: SystemConfig, seed: int = 0) -> Int64:
