@@ -4,8 +4,8 @@
 layer ─► LOAD ─► PREDICT ─► GENERATE ─► ATTEND ─► PROJECT ─► row pass ─► UP ─► DOWN ─► row pass ─► finished
                  (speculation unit beside generation)          └ up beside it  └ down behind up's rows
 
-Jobs are given to the engines ahead of their rows, which `limits` hold back, so that weights come while arrays still do
-something else: generation's as soon as a row may come, projection's with attention, up's with projection.
+Jobs are given to the engines ahead of their rows, which `limits` hold back: generation's as soon as a row may come,
+projection's with attention, up's with projection. So an array goes on with the first row that is there.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
