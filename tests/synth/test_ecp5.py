@@ -111,7 +111,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return ecp5.figures(REPORT)
 
     monkeypatch.setattr(ecp5, "implement", implement)
-    monkeypatch.setattr("hdl.emit.verilog", lambda component, name: "")
+    monkeypatch.setattr("hdl.emit.verilog", lambda component, name, *, behavioural: "")
     monkeypatch.setattr("hdl.system.accelerator.Accelerator", lambda config: None)
     monkeypatch.setattr(fpga, "OUTPUT", tmp_path)
     return tmp_path
