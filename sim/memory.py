@@ -216,7 +216,7 @@ def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int)
     outputs += ["output stops", "output over", "output unserved", "output reg [31:0] now"]
     lines = [f"module {top}_memory (input clk, input rst, {', '.join([*inputs, *outputs])});"]
     # What hangs on an input of this module is computed twice a cycle, in a wide top all that is reset.
-    lines += ["reg power; always @(posedge clk) power <= rst;", "always @(posedge clk) now <= power ? 0 : now + 1;"]
+    lines += ["reg power = 1; always @(posedge clk) power <= rst;", "always @(posedge clk) now <= power ? 0 : now + 1;"]
     lines += [f"wire {_range(bits)}{name};" for name, bits in ports.items() if name == links[name]]
     lines += [f"wire irq; assign stops = over | unserved | {MEMORY}_broken | {CONTROL}_broken;"]
     lines += ["wire reset, fails; wire [31:0] fails_read, fails_write;", f"{top} top ({_joined(links)});"]

@@ -200,7 +200,7 @@ def _top(streams: Streams, name: str) -> str:
     ports += [f"output [{bits - 1}:0] {port}" for port, bits in streams.outputs.items()]
     lines = [f"module {name}_replay (", ",\n".join(f"    {port}" for port in ports), ");"]
     # What hangs on an input of the top is computed twice a cycle, in a wide unit all that is reset.
-    lines += ["reg reset; always @(posedge clk) reset <= rst;", "always @(posedge clk) now <= reset ? 0 : now + 1;"]
+    lines += ["reg reset = 1; always @(posedge clk) reset <= rst;", "always @(posedge clk) now <= reset ? 0 : now + 1;"]
     full = [f"full_{sink}" for sink in streams.sinks]
     links = [f".{port}({port})" for port in (*streams.inputs, *streams.outputs)]
     for stream, bits in (streams.sources | streams.sinks).items():
