@@ -43,12 +43,14 @@ def test_others(method, case):
         accelerator.check(steps, laid, accelerator.run(config, laid, pace=pace))
 
 
-@pytest.mark.parametrize("switches", [{"overlap": False}, {"eager": False}])
-def test_results_do_not_hang_on_when_things_happen(switches):
+@pytest.mark.parametrize("switch", ["overlap", "eager"])
+def test_results_do_not_hang_on_when_things_happen(switch):
     config = systems("tiny")["spls"]
     steps = steps_of(config, CASES[1])
     laid = accelerator.lay_out(config, steps)
-    ended = accelerator.run_by_cocotb(config, laid, **switches)
-    accelerator.check(steps, laid, ended)
-    both = accelerator.run_by_cocotb(config, laid)
-    assert ended.counters["PREDICTION_HIDDEN"] < both.counters["PREDICTION_HIDDEN"]
+    without, both = (accelerator.run_by_cocotb(config, laid, **switches) for switches in ({switch: False}, {}))
+    accelerator.check(steps, laid, without)
+    # Which of them is the quicker one hangs on how much of the first head's work is for nothing.
+    assert without.counters["CYCLES_GENERATION"] != both.counters["CYCLES_GENERATION"]
+    if switch == "overlap":
+        assert without.counters["PREDICTION_HIDDEN"] < both.counters["PREDICTION_HIDDEN"]
