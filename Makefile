@@ -39,8 +39,6 @@ GROUPS_test := test rtl golden sim formal demo torch eval transformers
 GROUPS_sim := test rtl golden sim demo
 GROUPS_formal := test rtl golden formal
 GROUPS_demo := rtl golden sim demo
-GROUPS_simulate := rtl golden sim demo
-GROUPS_run-model := rtl golden sim demo
 GROUPS_synth := rtl golden sim demo synth
 GROUPS_ecp5 := rtl ecp5
 GROUPS_eval := golden demo torch eval
@@ -72,10 +70,10 @@ test: writable system-sim $(call stamps,test) $(YOSYS_READY) $(CELLS) ## run eve
 demo: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## predict a sentence's attention in RTL simulation (TEXT="...")
 	@$(PY) -m foreshift demo
 
-simulate: writable system-sim $(call stamps,simulate) $(YOSYS_READY) ## a random model's layers through a whole accelerator in simulation (ARGS="--help")
+simulate: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## a random model's layers through a whole accelerator in simulation (ARGS="--help")
 	@$(PY) -m foreshift simulate $(ARGS)
 
-run-model: writable system-sim $(call stamps,run-model) $(YOSYS_READY) ## all layers of MiniLM through a whole accelerator in simulation (TEXT="...", ARGS="--help")
+run-model: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## all layers of MiniLM through a whole accelerator in simulation (TEXT="...", ARGS="--help")
 	@$(PY) -m foreshift run-model $(ARGS)
 
 sim: writable system-sim $(call stamps,sim) $(YOSYS_READY) ## run the simulations that are too long for every change
