@@ -87,7 +87,7 @@ COUNTERS = (
     Counter("STALL_ROWS", "Cycles in which an array waited for rows of activations."),
     Counter("STALL_PLAN", "Cycles in which both arrays had no work because prediction had not gone far enough."),
     Counter("PREDICTION_CYCLES", "Cycles in which the speculation unit was at work."),
-    Counter("PREDICTION_HIDDEN", "Of these, cycles in which an array had work as well."),
+    Counter("PREDICTION_HIDDEN", "Of these, cycles in which the arrays did not wait for it."),
     Counter("RECORDS_PREDICTED", "Records of plans."),
     Counter("ITEMS_EXECUTED", "Items of attention: a critical row and its kept keys, of one head."),
     Counter("BYTES_READ", "Bytes read from memory, descriptors included."),

@@ -201,12 +201,12 @@
 #define FORESHIFT_PREDICTION_CYCLES_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
 #define FORESHIFT_PREDICTION_CYCLES_HIGH_COUNT_SHIFT 0
 
-/* Of these, cycles in which an array had work as well. */
+/* Of these, cycles in which the arrays did not wait for it. */
 #define FORESHIFT_PREDICTION_HIDDEN_LOW 0x0b8u
 #define FORESHIFT_PREDICTION_HIDDEN_LOW_COUNT_MASK 0xffffffffu /* Bits 31 to 0. */
 #define FORESHIFT_PREDICTION_HIDDEN_LOW_COUNT_SHIFT 0
 
-/* Of these, cycles in which an array had work as well. */
+/* Of these, cycles in which the arrays did not wait for it. */
 #define FORESHIFT_PREDICTION_HIDDEN_HIGH 0x0bcu
 #define FORESHIFT_PREDICTION_HIDDEN_HIGH_COUNT_MASK 0xffffffffu /* Bits 63 to 32. */
 #define FORESHIFT_PREDICTION_HIDDEN_HIGH_COUNT_SHIFT 0
@@ -320,7 +320,7 @@ enum foreshift_counter {
     FORESHIFT_COUNTER_STALL_ROWS = 0xa0, /* Cycles in which an array waited for rows of activations. */
     FORESHIFT_COUNTER_STALL_PLAN = 0xa8, /* Cycles in which both arrays had no work because prediction had not gone far enough. */
     FORESHIFT_COUNTER_PREDICTION_CYCLES = 0xb0, /* Cycles in which the speculation unit was at work. */
-    FORESHIFT_COUNTER_PREDICTION_HIDDEN = 0xb8, /* Of these, cycles in which an array had work as well. */
+    FORESHIFT_COUNTER_PREDICTION_HIDDEN = 0xb8, /* Of these, cycles in which the arrays did not wait for it. */
     FORESHIFT_COUNTER_RECORDS_PREDICTED = 0xc0, /* Records of plans. */
     FORESHIFT_COUNTER_ITEMS_EXECUTED = 0xc8, /* Items of attention: a critical row and its kept keys, of one head. */
     FORESHIFT_COUNTER_BYTES_READ = 0xd0, /* Bytes read from memory, descriptors included. */

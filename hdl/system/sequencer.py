@@ -124,7 +124,7 @@ class Sequencer(wiring.Component):
         ]
         start = Signal()
         accepted = self._products(m, products, start)
-        self._limits(m, accepted, whole)
+        self._limits(m)
         self._jobs(m, generation, products, platform)
         self._steps(m, generation, start, accepted, idle, whole)
         corner(m, platform, "up_waits_for_norm", self.passing & ~idle)
@@ -167,13 +167,18 @@ class Sequencer(wiring.Component):
         m.d.sync += pending.eq(Mux(start, (1 << ARRAYS) - 1, pending & ~taken))
         return pending == 0
 
-    def _limits(self, m: Module, accepted: Value, whole: Value) -> None:
-        """Rows of INPUT as the pass has finished them. Those of CONTEXT when all are there. Those of HIDDEN as up has,
-        whose last jobs have been taken."""
+    def _limits(self, m: Module) -> None:
+        """How far those may go who wait for rows: last jobs, the row pass, whoever fetches. INPUT as the pass has
+        finished rows; CONTEXT when all are there; HIDDEN as up has, whose last jobs have been taken."""
         least = Signal(count_shape(self._config))
         m.d.comb += least.eq(Mux(self.progress0 < self.progress1, self.progress0, self.progress1))
-        self._least, self._hidden, self._contexts, self._projected = least, Signal(), Signal(), Signal()
+        self._hidden, self._contexts, self._projected = Signal(), Signal(), Signal()
         m.d.comb += [
+            # Progress is told of the product whose last job was taken.
+            self._hold.eq(
+                Mux(self._region == Region.HIDDEN, ~self._hidden, (self._region == Region.INPUT) & ~self._projected)
+            ),
+            self.pass_limit.eq(Mux(self._projected, self.layer.payload.tokens, least)),
             self.limits[Region.INPUT.value].eq(self.finished_rows),
             self.limits[Region.CONTEXT.value].eq(Mux(self._contexts, self.layer.payload.tokens, 0)),
             self.limits[Region.HIDDEN.value].eq(Mux(self._hidden, self.layer.payload.tokens, least)),
@@ -182,18 +187,13 @@ class Sequencer(wiring.Component):
     def _steps(self, m: Module, generation, start: Value, accepted: Value, idle: Value, whole: Value) -> None:
         layer, given = self.layer.payload, self.passes.payload
         post = ~layer.pre
-        started, there, projected = Signal(), Signal(), self._projected
+        started, there, whole_x, predicts = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            # Progress is told of the product whose last job was taken.
-            self._hold.eq(
-                Mux(self._region == Region.HIDDEN, ~self._hidden, (self._region == Region.INPUT) & ~projected)
-            ),
-            self.pass_limit.eq(Mux(projected, layer.tokens, self._least)),
             # What generation reads is what the layer before has left.
             there.eq(post & layer.chained),
+            self.predict.eq(whole_x & self.known & ~predicts),
+            self.waits_plan.eq(whole_x & idle & (generation.waits | (generation.done & ~self.planned_all))),
         ]
-        whole_x, predicts = Signal(), Signal()
-        m.d.comb += self.predict.eq(whole_x & self.known & ~predicts)
         m.d.sync += predicts.eq(predicts | self.predict)
         # What a pass is told stands until it is taken.
         m.d.comb += [
@@ -212,7 +212,8 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.begins.eq(self.layer.valid)
-                m.d.sync += [each.eq(0) for each in (started, projected, self._hidden, self._contexts, predicts)]
+                for each in (started, self._projected, self._hidden, self._contexts, predicts):
+                    m.d.sync += each.eq(0)
                 m.d.sync += whole_x.eq(self.layer.valid & there)
                 m.d.comb += generation.start.eq(self.layer.valid & there)
                 with m.If(self.layer.valid):
@@ -232,11 +233,9 @@ class Sequencer(wiring.Component):
             with m.State("LOADING"), m.If(~self.passing):
                 m.d.sync += whole_x.eq(1)
                 enter(Phase.GENERATION, "GENERATE")
-            with m.State("GENERATE"):
-                m.d.comb += self.waits_plan.eq(idle & (generation.waits | (generation.done & ~self.planned_all)))
-                with m.If(generation.done & idle & self.planned_all):
-                    product(Region.CONTEXT, Sink.WIDE)
-                    enter(Phase.ATTENTION, "ATTEND")
+            with m.State("GENERATE"), m.If(generation.done & idle & self.planned_all):
+                product(Region.CONTEXT, Sink.WIDE)
+                enter(Phase.ATTENTION, "ATTEND")
             with m.State("ATTEND"):
                 m.d.comb += self.attend.eq(1)
                 with m.If(self.attended):
@@ -255,7 +254,7 @@ class Sequencer(wiring.Component):
                     product(Region.INPUT, Sink.HIDDEN)
                     m.next = "NORM"
             with m.State("NORM"), m.If(whole):
-                m.d.sync += projected.eq(1)
+                m.d.sync += self._projected.eq(1)
                 enter(Phase.FFN, "UP")
             # Results of down take the places of those that the pass reads.
             with m.State("UP"), m.If(accepted & ~self.passing):
@@ -275,7 +274,7 @@ class Sequencer(wiring.Component):
                         given.send.eq(layer.send),
                     ]
                     with m.If(self.passes.ready):
-                        m.d.sync += projected.eq(0)
+                        m.d.sync += self._projected.eq(0)
                         m.next = "OUTPUT"
             with m.State("OUTPUT"), m.If(idle & ~self.passing & self.still):
                 m.next = "FINISHED"
