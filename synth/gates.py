@@ -18,13 +18,8 @@ endmodule
 """
 """What the library says with a table of states, which Yosys does not read."""
 
-_SCRIPT = """
-read_verilog design.v
-hierarchy -check -top {top}
-proc
-opt
-memory -nomap
-opt_clean
+_SCRIPT = """\
+{read}
 {to_cells}
 opt_clean -purge
 write_verilog -noattr -noexpr netlist.v
@@ -45,6 +40,8 @@ def of(text: str, top: str, work: Path, liberty: Path) -> str:
     """The Verilog of module `top` and all below it, mapped in the folder `work`; ports are those of `text`, and so are
     modules, but for adders and their trees. Raises `Refusal` if Yosys fails."""
     names = [name.removeprefix(f"{top}_") for name in re.findall(r"^module (\w+)\(", text, re.MULTILINE) if name != top]
-    script = _SCRIPT.format(top=top, to_cells=hierarchy.to_cells(text, top, kept=names))
+    script = _SCRIPT.format(
+        read=hierarchy.READ.format(top=top), top=top, to_cells=hierarchy.to_cells(text, top, kept=names)
+    )
     mapping.run_yosys(script, top, {"design.v": text, "clock_gate.v": _CLOCK_GATE}, work, liberty)
     return (work / "gates.v").read_text(encoding="utf-8")

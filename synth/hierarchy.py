@@ -73,14 +73,19 @@ module {_MEMORY}_IN (CK, D); input CK, D; DFF_X1 pin (.CK(CK), .D(D)); endmodule
 module {_MEMORY}_OUT (CK, Q); input CK; output Q; DFF_X1 pin (.CK(CK), .Q(Q)); endmodule
 """
 
-_SCRIPT = """
-read_verilog stubs.v
+READ = """\
 read_verilog design.v
 hierarchy -check -top {top}
 proc
 opt
 memory -nomap
 opt_clean
+"""
+"""A design whose memories are as they were."""
+
+_SCRIPT = """\
+read_verilog stubs.v
+{read}
 setparam -set INIT 1'bx t:$mem_v2
 techmap -map memories.v t:$mem_v2
 opt_clean
@@ -195,7 +200,7 @@ def measure(
 
 def _map(text: str, top: str, owner: Mapping[str, str], work: Path, liberty: Path) -> None:
     inputs = {"design.v": text, "stubs.v": _STUBS, "memories.v": _MEMORIES}
-    script = _SCRIPT.format(top=top, to_cells=to_cells(text, top, owner))
+    script = _SCRIPT.format(read=READ.format(top=top), top=top, to_cells=to_cells(text, top, owner))
     mapping.run_yosys(script, top, inputs, work, liberty)
 
 
