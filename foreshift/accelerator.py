@@ -39,9 +39,8 @@ class Result:
 
     @property
     def hidden(self) -> float | None:
-        """Share of the prediction's cycles in which an array had work; none where nothing was predicted."""
-        cycles = self.counters["PREDICTION_CYCLES"]
-        return self.counters["PREDICTION_HIDDEN"] / cycles if cycles else None
+        """As of `sim.accelerator.hidden`."""
+        return accelerator.hidden(self.counters)
 
 
 class Accelerator:

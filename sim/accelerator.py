@@ -4,7 +4,7 @@
 steps ─► blobs, descriptors ─► memory ◄─► m_axi ─ accelerator ─ s_axi_ctrl ◄─► start, counters
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -233,6 +233,13 @@ def _between_waits(steps: Sequence[memory.Step], values: Sequence[int]) -> list[
 def _counters(words: Sequence[int]) -> dict[str, int]:
     """By name, from low and high words."""
     return {name: words[2 * n] | words[2 * n + 1] << 32 for n, name in enumerate(COUNTER_NAMES)}
+
+
+def hidden(*counters: Mapping[str, int]) -> float | None:
+    """Share of the cycles of prediction, in all of these counters, in which the arrays did not wait for it; none where
+    nothing was predicted."""
+    works, hides = (sum(each[f"PREDICTION_{name}"] for each in counters) for name in ("CYCLES", "HIDDEN"))
+    return hides / works if works else None
 
 
 def limit_of(steps: Sequence[Step]) -> int:

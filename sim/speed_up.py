@@ -46,11 +46,6 @@ class Layer:
         """Of a phase, or of the whole layer."""
         return self.counters[f"CYCLES_{phase.upper()}" if phase else "CYCLES"]
 
-    @property
-    def hidden(self) -> float:
-        """Share of the cycles of prediction that the arrays do not wait for."""
-        return self.counters["PREDICTION_HIDDEN"] / max(self.counters["PREDICTION_CYCLES"], 1)
-
 
 def sizes_of(step: Step) -> Sizes:
     """Of its layer, on its tokens."""
@@ -102,8 +97,7 @@ def table(found: dict[str, list[Layer]]) -> Iterator[str]:
             left = sum(each.left.total for each in mine) / sum(each.whole.total for each in mine)
             cycles = sum(each.cycles() for each in mine)
             time = cycles / sum(each.cycles() for each in theirs)
-            hidden = sum(each.hidden * each.counters["PREDICTION_CYCLES"] for each in mine)
-            hidden /= max(sum(each.counters["PREDICTION_CYCLES"] for each in mine), 1)
+            hidden = accelerator.hidden(*(each.counters for each in mine)) or 0.0
             yield (
                 f"| {method} | {name} | " + " | ".join(f"{cell:.3f}" for cell in cells) + f" | {left:.3f} | {cycles} | "
                 f"{time:.3f} | {left / time:.3f} | {arrives(left, time):.3f} | {hidden:.3f} |"
