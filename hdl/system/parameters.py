@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A layer's parameters, entry by entry, to those who keep them."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,20 +46,14 @@ class ParameterLoader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         kind, place = Signal(Parameter), Signal(range(ENTRY_BYTES))
-        index, last_index = Signal.like(self.word.index), Signal.like(self.word.index)
+        index, following = Signal.like(self.word.index), Signal(Parameter)
+        # `last`: of its kind. Known a cycle ahead, for much hangs on whether an entry is taken.
         of_gelu, last, steps, codes = Signal(), Signal(), Signal(), Signal.like(self.i.payload)
-        with m.Switch(kind):
-            with m.Case(Parameter.HEAD):
-                m.d.comb += last_index.eq(self.heads - 1)
-            with m.Case(Parameter.GELU):
-                m.d.comb += last_index.eq(GELU_ENTRIES - 1)
-            with m.Default():
-                m.d.comb += last_index.eq(self.width - 1)
         m.d.comb += [
             of_gelu.eq(kind == Parameter.GELU),
             steps.eq(self.i.valid & ~self.done),
             self.i.ready.eq(~self.done & (~of_gelu | (place == ENTRY_BYTES - 1))),
-            last.eq(index == last_index),
+            following.eq(kind.as_value() + 1),
             self.last.eq(self.i.valid & self.i.ready & of_gelu & last),
             self.write.eq(steps & ~of_gelu),
             self.word.kind.eq(kind),
@@ -73,9 +67,16 @@ class ParameterLoader(wiring.Component):
         with m.If(steps & of_gelu):
             m.d.sync += place.eq(place + 1)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [index.eq(index + 1), last.eq(self._is_last(kind, index + 1))]
             with m.If(last):
-                m.d.sync += [index.eq(0), kind.eq(kind.as_value() + 1), self.done.eq(of_gelu)]
+                m.d.sync += [index.eq(0), kind.eq(following), last.eq(self._is_last(following, 0))]
+                m.d.sync += self.done.eq(of_gelu)
         with m.If(self.start):
             m.d.sync += [self.done.eq(0), kind.eq(Parameter.STREAM1), index.eq(0)]
+            m.d.sync += last.eq(self._is_last(Const(Parameter.STREAM1), 0))
         return m
+
+    def _is_last(self, kind: Value, index) -> Value:
+        """Of the entries of a kind."""
+        others = Mux(kind == Parameter.HEAD, self.heads, self.width)
+        return index + 1 == Mux(kind == Parameter.GELU, GELU_ENTRIES, others)

@@ -96,7 +96,8 @@ class MemoryReader(wiring.Component):
         m.submodules.choice = share(choice, "read_choice", platform)
         opens = Signal()
         m.d.comb += [
-            opens.eq(~order.full & ~self.error & ~self.stop & ~self.clear & (~self.m_axi_arvalid | self.m_axi_arready)),
+            # With `clear` nothing asks, or it is stopped.
+            opens.eq(~order.full & ~self.error & ~self.stop & (~self.m_axi_arvalid | self.m_axi_arready)),
             choice.asks.eq(asks & opens.replicate(self._channels)),
             takes.eq(choice.chosen),
             order.push.eq(takes.any()),
