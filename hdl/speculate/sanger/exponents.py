@@ -62,9 +62,10 @@ class Exponents(wiring.Component):
         """mul and shift for scores of 4 bits, and whether the shift was too small to be less by 8."""
         mul, shift = self.i.payload.mul, self.i.payload.shift
         small, wide = Signal(), Signal(MUL_BITS + UNIT_BITS)
-        up = (UNIT_BITS + 1 - shift)[: UNIT_BITS.bit_length()]
+        # From mul · 2^8 down to mul · 2: one less for each shift above 1.
+        down = (shift - 1)[: (UNIT_BITS - 1).bit_length()]
         over = wide[MUL_BITS:].any()
-        m.d.comb += [small.eq(less(shift, UNIT_BITS + 1)), wide.eq(Cat(mul, Const(0, UNIT_BITS)) << up)]
+        m.d.comb += [small.eq(less(shift, UNIT_BITS + 1)), wide.eq(Cat(Const(0, UNIT_BITS), mul) >> down)]
         return (
             Mux(small, wide[:MUL_BITS] | over.replicate(MUL_BITS), mul),
             Mux(small, 1, (shift - UNIT_BITS)[: len(shift)]),
