@@ -34,6 +34,11 @@ class SangerConfig:
         self.array  # noqa: B018
 
     @property
+    def method(self) -> str:
+        """What it predicts by, as in `config.speculate`."""
+        return "sanger"
+
+    @property
     def plan(self) -> SpeculationConfig:
         """What the plan is told in: its rows and records are those of a unit without predictor and similar rows."""
         return SpeculationConfig(

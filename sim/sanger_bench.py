@@ -15,7 +15,7 @@ from sim.dot_bench import edge
 from sim.runner import JOB
 from sim.speculation import record_of
 from sim.speculation_bench import QUIET_CYCLES, Beat
-from sim.streams import Sink, Source
+from sim.streams import Sink, Source, Stepping
 
 INPUTS = ("settings", "k", "q", "exponent")
 
@@ -45,7 +45,7 @@ async def run(dut: Any, config: Any, job: Any) -> tuple[int, int, float]:
         for name in INPUTS
     }
     o = Sink(dut, "o", stall=0.5 if "o" in beats else job.stall, rng=beats.get("o", chance))
-    streams = (*sources.values(), o)
+    streams: list[Stepping] = [*sources.values(), o]
     cycles = busy = 0
     started = time.perf_counter()
     while len(o.seen) < len(job.records):
