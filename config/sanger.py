@@ -55,7 +55,8 @@ class SangerConfig:
 
     @property
     def array(self) -> ArrayConfig:
-        """The array of 4 bits. A head that is one slice needs no accumulators; two words are the fewest."""
+        """The array of 4 bits; Booth's products are the smaller and quicker ones. A head that is one slice needs no
+        accumulators; two words are the fewest."""
         return ArrayConfig(
             number_system("int4"),
             rows=self.rows,
@@ -63,6 +64,7 @@ class SangerConfig:
             depth=self.tokens if self.head_slices > 1 else 2,
             terms=max(self.head_width, self.lanes),
             load=self.load,
+            booth=True,
         )
 
     @property
