@@ -9,12 +9,13 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.array import number_system
-from config.requantise import MUL_BITS
+from config.requantise import MAX_SHIFT, MUL_BITS
 from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.execute.layouts import MULTIPLIER
 
 UNIT_BITS = number_system("int4").unit_bits
+LARGEST_SHIFT = MAX_SHIFT - UNIT_BITS
 
 
 class Exponents(wiring.Component):

@@ -23,7 +23,7 @@ from hdl.execute.layouts import MULTIPLIER
 from hdl.execute.power import Power, common_settings
 from hdl.shared import share
 from hdl.speculate.sanger.bound import Bound
-from hdl.speculate.sanger.exponents import Exponents
+from hdl.speculate.sanger.exponents import LARGEST_SHIFT, Exponents
 from hdl.speculate.sanger.layouts import (
     BOUND_BITS,
     column_layout,
@@ -79,7 +79,8 @@ class SangerSelection(wiring.Component):
 
     def __init__(self, config: SangerConfig):
         self._config = config
-        self._power = Power(config.sum_bits, coded=False)
+        self._powers = [Power(config.sum_bits, coded=False, max_shift=LARGEST_SHIFT) for _ in range(config.rows)]
+        self._power = self._powers[0]
         self._bound = Bound(config)
         super().__init__(
             {
@@ -182,8 +183,7 @@ class SangerSelection(wiring.Component):
             m.d.sync += largest.eq(Array(map(Value.cast, maxima.o))[chunk.place])
         m.d.comb += exponents.load.eq(chunk.valid & chunk.first)
         common, powers = common_settings(m, power, valids, exponents.o), []
-        for number, word in enumerate(ring.words):
-            lane = power if number == 0 else Power(self._config.sum_bits, coded=False)
+        for number, (lane, word) in enumerate(zip(self._powers, ring.words, strict=True)):
             m.submodules[f"power{number}"] = share(lane, "power", platform)
             m.d.comb += [
                 lane.enable.eq(Cat(valids[:-1])),
