@@ -9,6 +9,7 @@ from config.attention import AttentionConfig
 from config.errors import require
 from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
+from config.sanger import SangerConfig
 from config.settings import build
 from config.speculate import METHODS, SpeculationConfig
 from config.system import SystemConfig
@@ -79,6 +80,13 @@ def _built(preset: str, method: str) -> dict[str, Any]:
     if preset == "tiny" or method not in ("spls", "lapa"):
         return {}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in build(method).items()}
+
+
+def sanger(preset: str) -> SangerConfig:
+    """Sanger's predictor of a preset. Raises `Refusal` for a name not in `PRESETS`."""
+    _require_preset(preset)
+    unit = _UNITS[preset]
+    return SangerConfig(unit.rows, unit.lanes, unit.load, unit.tokens, unit.heads, unit.head_width)
 
 
 def pe_arrays(preset: str) -> PeArraysConfig:

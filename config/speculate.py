@@ -15,7 +15,8 @@ METHODS = ("spls", "lapa", "dense")
 between maximum and minimum. dense: no prediction, everything is kept."""
 
 BASELINES = ("fact", "sanger", "spatten")
-"""What the methods are compared with; of these there is no hardware."""
+"""What the methods are compared with. Of these there is no hardware behind the socket; Sanger's is in
+`config.sanger`."""
 
 SYSTEM_OF = {"spls": "hlog", "lapa": "aloc"}
 WINDOWS = (1, 2, 4, 8, 16)

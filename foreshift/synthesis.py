@@ -15,13 +15,15 @@ import numpy as np
 from config import presets
 from config.array import ArrayConfig
 from config.attention import AttentionConfig
-from config.speculate import SYSTEM_OF, SpeculationConfig
+from config.sanger import SangerConfig
+from config.speculate import SYSTEM_OF
 from foreshift import cycles, demo
 from foreshift.demo_results import staged
 from golden.models import minilm
 from hdl.emit import verilog
 from hdl.execute.attention import attention_of
 from hdl.execute.units import unit_of
+from hdl.speculate.sanger.unit import SangerUnit
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 from synth import arrays, execution, liberty, library, lines, report, speculation, timing
@@ -48,14 +50,15 @@ def _text(config: ArrayConfig) -> str:
     return str(verilog(DotUnit(config), config.name))
 
 
-def _unit_text(config: SpeculationConfig) -> str:
-    return str(verilog(SpeculationUnit(config), config.name))
+def _unit_text(config: speculation.Config) -> str:
+    unit = SangerUnit(config) if isinstance(config, SangerConfig) else SpeculationUnit(config)
+    return str(verilog(unit, config.name))
 
 
 def _units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> list[speculation.Unit]:
     """The units that predict."""
 
-    def measure(preset: str, config: SpeculationConfig, text: str) -> speculation.Unit:
+    def measure(preset: str, config: speculation.Config, text: str) -> speculation.Unit:
         say(f"mapping the {preset} {config.name}")
         return speculation.measure(preset, config, lambda _: text, WORK, path, cells)
 
@@ -63,8 +66,8 @@ def _units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> li
     with ThreadPoolExecutor(2) as pool:
         jobs = []
         for preset in presets.PRESETS:
-            for method in SYSTEM_OF:
-                config = presets.speculation(preset)[method]
+            configs: list[speculation.Config] = [presets.speculation(preset)[method] for method in SYSTEM_OF]
+            for config in (*configs, presets.sanger(preset)):
                 jobs.append(pool.submit(measure, preset, config, _unit_text(config)))
         return [job.result() for job in jobs]
 

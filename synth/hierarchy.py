@@ -22,7 +22,7 @@ from synth.liberty import Library
 Parts = Mapping[str, tuple[str, ...]]
 """Sub-block → its modules, named without the top's name in front; the top itself has no name, and is `CONTROL`."""
 CONTROL = "control"
-_FAST = re.compile(rf"{mapping.ADDER}|dot_adder|choice_of_\d+|short_adder_\d+|divide_step_\d+|larger|code")
+_FAST = re.compile(rf"{mapping.ADDER}|dot_adder|choice_of_\d+|short_adder_\d+|divide_step_\d+|larger|larger_power|code")
 """Modules that are mapped for speed: an array's adder, and those with which something else shares a cycle."""
 Modules = dict[str, Any]
 Instance = tuple[str, str, str]

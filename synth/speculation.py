@@ -5,29 +5,36 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from config.sanger import SangerConfig
 from config.speculate import SpeculationConfig
 from synth import hierarchy
 from synth.liberty import Library
 
 PARTS = {
-    "encoders": ("hlog_encoder", "leading_one_encoder", "raw_encoder"),
+    "encoders": ("hlog_encoder", "leading_one_encoder", "raw_encoder", "integer_encoder"),
     "array": ("array", "front", "row"),
     "projector": ("predictor_projector", "requantiser"),
     "top-k": ("spls_topk", "spls_counts4", "spls_keeper"),
     "similarity": ("spls_similar", "spls_distance"),
-    "queue": ("spls_queue",),
+    "maxima": ("sanger_maxima",),
+    "powers": ("power",),
+    "queue": ("spls_queue", "sanger_queue"),
     "sums": ("lapa_accumulate", "lapa_sum_row"),
-    "threshold unit": ("lapa_measure", "lapa_row_threshold"),
+    "threshold unit": ("lapa_measure", "lapa_row_threshold", "sanger_bound", "sanger_verdict"),
     "clip": ("lapa_clip",),
     "lists": ("lapa_lists",),
     "masks": ("lapa_masks",),
     "recorder": ("recorder",),
-    "buffers": ("predictor_beat_feed", "predictor_weight_feed", "predictor_tags", "spls_ring"),
-    "control": ("predictor", "selection", "tiles", "predictor_address_feed"),
+    "buffers": (
+        *("predictor_beat_feed", "predictor_weight_feed", "predictor_tags", "spls_ring"),
+        *("sanger_key_feed", "sanger_query_feed", "scorer_tags", "sanger_ring", "sanger_delay"),
+    ),
+    "control": ("predictor", "selection", "tiles", "predictor_address_feed", "scorer", "sanger_exponents"),
 }
 """Sub-block → its modules, named without the top's name in front; the top itself is control."""
 
-Unit = hierarchy.Unit[SpeculationConfig]
+Config = SpeculationConfig | SangerConfig
+Unit = hierarchy.Unit[Config]
 
 
 def as_json(units: list[Unit], conditions: Mapping[str, object]) -> dict[str, object]:
@@ -42,8 +49,8 @@ def as_json(units: list[Unit], conditions: Mapping[str, object]) -> dict[str, ob
 
 def measure(
     preset: str,
-    config: SpeculationConfig,
-    verilog: Callable[[SpeculationConfig], str],
+    config: Config,
+    verilog: Callable[[Config], str],
     folder: Path,
     liberty: Path,
     library: Library,

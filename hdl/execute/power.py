@@ -58,22 +58,22 @@ def common_settings(m: Module, power: "Power", enable: list[Value], exponent: da
 class Power(wiring.Component):
     """table[n & 63] << 6 >> (n >> 6), with n = ((largest - score)·mul + rounding) >> shift; 0 for what is not kept.
 
-    Parameters: `score_bits` of a score, unsigned.
+    Parameters: `score_bits` of a score, unsigned. `coded`: there is a code. `max_shift`: the largest that comes.
 
     Members
     -------
     enable: In, `latency`. Bit s lets register stage s take what stands in front of it.
     kept: In, 1, and score: In, score_bits: in front of stage 0. A score that is kept is not above `largest`.
     largest: In, score_bits: in front of stage 1.
-    mul: In, 16, and rounding: In, 40, 2^(shift-1): in front of stage `multiply`.
+    mul: In, 16, and rounding: In, max_shift, 2^(shift-1): in front of stage `multiply`.
     shift: In, 6: in front of stage `coarse`. fine: In, 3, its lowest bits: in front of the stage behind that.
-    power: Out, 22, 0 to 2^21, and code: Out, 8, that of it: behind the last stage.
+    power: Out, 22, 0 to 2^21, and, if `coded`, code: Out, 8, that of it: behind the last stage.
     """
 
-    def __init__(self, score_bits: int):
-        self._score_bits = score_bits
-        words = [*(Word(score_bits, i) for i in range(MUL_BITS)), Word(MAX_SHIFT)]
-        bits = max(score_bits + MUL_BITS, MAX_SHIFT) + 1
+    def __init__(self, score_bits: int, *, coded: bool = True, max_shift: int = MAX_SHIFT):
+        self._score_bits, self._coded = score_bits, coded
+        words = [*(Word(score_bits, i) for i in range(MUL_BITS)), Word(max_shift)]
+        bits = max(score_bits + MUL_BITS, max_shift) + 1
         self._tree = CarrySaveTree(
             words=words, bits=bits, cuts=cuts(len(words), FIRST_STAGE_LEVELS, LATER_STAGE_LEVELS)
         )
@@ -84,11 +84,11 @@ class Power(wiring.Component):
                 "score": In(score_bits),
                 "largest": In(score_bits),
                 "mul": In(MUL_BITS),
-                "rounding": In(MAX_SHIFT),
+                "rounding": In(max_shift),
                 "shift": In(SHIFT_BITS),
                 "fine": In(FINE_BITS),
                 "power": Out(POWER_BITS + 1),
-                "code": Out(PROBABILITY_BITS),
+                **({"code": Out(PROBABILITY_BITS)} if coded else {}),
             }
         )
 
@@ -115,9 +115,10 @@ class Power(wiring.Component):
         below = ~add_in_two(m, [~self.largest, score], *enable[1:3])
         total = self._multiply(m, below, enable[self.multiply : self.coarse], platform)
         self._raise(m, self._shifted(m, total, enable), enable)
-        code = Code()
-        m.submodules.code = share(code, "code", platform)
-        m.d.comb += [code.power.eq(self.power), self.code.eq(code.o)]
+        if self._coded:
+            code = Code()
+            m.submodules.code = share(code, "code", platform)
+            m.d.comb += [code.power.eq(self.power), self.code.eq(code.o)]
         return m
 
     def _multiply(self, m: Module, below: Value, enable: list[Value], platform) -> Value:

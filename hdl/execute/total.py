@@ -110,6 +110,42 @@ class Total(wiring.Component):
         return division
 
 
+def beat_tree(lanes: int) -> CarrySaveTree:
+    """That of the powers of a beat."""
+    return CarrySaveTree(
+        words=[Word(POWER_BITS + 1)] * lanes,
+        bits=POWER_BITS + lanes.bit_length(),
+        cuts=cuts(lanes, LATER_STAGE_LEVELS, LATER_STAGE_LEVELS),
+    )
+
+
+def add_beats(m: Module, beat: Value, bits: int, enable: list[Value], lasts: list[Value]) -> Value:
+    """The total so far, of `bits`, in two stages: the upper half of a beat, and the carry into it, a cycle after the
+    lower. enable, lasts: of both, whether it takes what stands in front of it, and whether that ends a row."""
+    half = bits // 2
+    slice_bits = -(-half // 2)
+    low, low_before, carry = Signal(half, reset_less=True), Signal(half, reset_less=True), Signal(reset_less=True)
+    above = Signal(len(beat) - half, reset_less=True)
+    high = Signal(bits - half, reset_less=True)
+    within = [Signal(name=f"within{stage}") for stage in range(2)]
+    with m.If(enable[0]):
+        m.d.sync += [
+            within[0].eq(~lasts[0]),
+            Cat(low, carry).eq(add_in_slices(low & within[0].replicate(half), beat[:half], longest=slice_bits)),
+            above.eq(beat[half:]),
+        ]
+    # The carry enters below the lowest bit, so that there are two words to add.
+    so_far = Cat(Const(1, 1), high & within[1].replicate(len(high)))
+    more = Cat(carry, above, Const(0, len(high) - len(above)))
+    with m.If(enable[1]):
+        m.d.sync += [
+            within[1].eq(~lasts[1]),
+            high.eq(add_in_slices(so_far, more, longest=slice_bits + 1)[1:-1]),
+            low_before.eq(low),
+        ]
+    return Cat(low_before, high)
+
+
 class RowTotal(Total):
     """That of beats of `lanes` powers.
 
@@ -117,11 +153,7 @@ class RowTotal(Total):
     """
 
     def __init__(self, lanes: int, keys: int):
-        self._tree = CarrySaveTree(
-            words=[Word(POWER_BITS + 1)] * lanes,
-            bits=POWER_BITS + lanes.bit_length(),
-            cuts=cuts(lanes, LATER_STAGE_LEVELS, LATER_STAGE_LEVELS),
-        )
+        self._tree = beat_tree(lanes)
         super().__init__({"powers": In(data.ArrayLayout(POWER_BITS + 1, lanes))}, keys)
 
     @property
@@ -135,32 +167,7 @@ class RowTotal(Total):
         m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
         adding = tree.latency + 2
         beat = add_in_two(m, list(tree.o), *enable[tree.latency : adding])
-        return self._add(m, beat, enable[adding : adding + 2], lasts[adding : adding + 2])
-
-    def _add(self, m: Module, beat: Value, enable: list[Value], lasts: list[Value]) -> Value:
-        """The total so far, in two stages: the upper half of a beat, and the carry into it, a cycle after the lower."""
-        half = self._total_bits // 2
-        slice_bits = -(-half // 2)
-        low, low_before, carry = Signal(half, reset_less=True), Signal(half, reset_less=True), Signal(reset_less=True)
-        above = Signal(len(beat) - half, reset_less=True)
-        high = Signal(self._total_bits - half, reset_less=True)
-        within = [Signal(name=f"within{stage}") for stage in range(2)]
-        with m.If(enable[0]):
-            m.d.sync += [
-                within[0].eq(~lasts[0]),
-                Cat(low, carry).eq(add_in_slices(low & within[0].replicate(half), beat[:half], longest=slice_bits)),
-                above.eq(beat[half:]),
-            ]
-        # The carry enters below the lowest bit, so that there are two words to add.
-        so_far = Cat(Const(1, 1), high & within[1].replicate(len(high)))
-        more = Cat(carry, above, Const(0, len(high) - len(above)))
-        with m.If(enable[1]):
-            m.d.sync += [
-                within[1].eq(~lasts[1]),
-                high.eq(add_in_slices(so_far, more, longest=slice_bits + 1)[1:-1]),
-                low_before.eq(low),
-            ]
-        return Cat(low_before, high)
+        return add_beats(m, beat, self._total_bits, enable[adding : adding + 2], lasts[adding : adding + 2])
 
 
 class KeyTotal(Total):

@@ -11,7 +11,7 @@ x ─► beat feed ◄── K̂ codes ───┐
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
@@ -34,6 +34,15 @@ from hdl.speculate.socket import (
 )
 from hdl.speculate.tiles import Tiles
 from hdl.speculate.weight_feed import AddressFeed, WeightFeed
+
+
+def attending(config: SpeculationConfig, tag: data.View, causal: Value, last_token: Value) -> Value:
+    """Per row of the block: it exists, up to `last_token`, and may attend to the key."""
+    low = config.row_bits
+    exist = [(tag.block != last_token[low:]) | ~less(last_token[:low], i) for i in range(config.rows)]
+    earlier = ~causal | (tag.block != tag.key[low:])
+    seen = [earlier | ~less(i, tag.key[:low]) for i in range(config.rows)]
+    return Cat(a & b for a, b in zip(exist, seen, strict=True)) & tag.attend.replicate(config.rows)
 
 
 class Predictor(wiring.Component):
@@ -139,7 +148,7 @@ class Predictor(wiring.Component):
                 m.d.sync += [
                     *(sum_.eq(total) for sum_, total in zip(column.sum, array.o.payload.total, strict=True)),
                     *(column[name].eq(tag[name]) for name in ("key", "block", "last")),
-                    column.valid.eq(self._valid(tag, last_token)),
+                    column.valid.eq(attending(config, tag, self.settings.causal, last_token)),
                 ]
                 if config.method == "spls":
                     m.d.sync += column.shift.eq(projector.score_shift)
@@ -150,12 +159,3 @@ class Predictor(wiring.Component):
                         column.first.eq(tag.round == 0),
                         column.final.eq(tag.final),
                     ]
-
-    def _valid(self, tag: Value, last_token: Value) -> Value:
-        """Per row: it exists, up to `last_token`, and may attend to the key."""
-        config = self._config
-        low = config.row_bits
-        exist = [(tag.block != last_token[low:]) | ~less(last_token[:low], i) for i in range(config.rows)]
-        earlier = ~self.settings.causal | (tag.block != tag.key[low:])
-        seen = [earlier | ~less(i, tag.key[:low]) for i in range(config.rows)]
-        return Cat(a & b for a, b in zip(exist, seen, strict=True)) & tag.attend.replicate(config.rows)

@@ -9,6 +9,7 @@ import pytest
 from config import presets
 from config.errors import Refusal
 from hdl.emit import verilog
+from hdl.speculate.sanger.unit import SangerUnit
 from hdl.speculate.speculation import SpeculationUnit
 from synth import hierarchy, liberty, library, report, speculation, timing
 
@@ -63,19 +64,25 @@ def test_memories_are_bits_and_no_cells(measured):
 def test_parts_are_those_of_the_method(measured):
     unit, _ = measured
     assert [part.name for part in unit.parts] == [
-        name for name in speculation.PARTS if name not in ("top-k", "similarity", "queue")
+        name for name in speculation.PARTS if name not in ("top-k", "similarity", "queue", "maxima", "powers")
     ]
     assert part(unit, "encoders").instances == {"raw_encoder": 4, "leading_one_encoder": 2}
     assert part(unit, "array").instances == {"array": 1, "front": 1, "row": 2}
     assert part(unit, "encoders").registers == 0
 
 
-@pytest.mark.parametrize("method", ["spls", "lapa"])
+@pytest.mark.parametrize("method", ["spls", "lapa", "sanger"])
 def test_every_module_of_the_table_exists(method):
     """A module under another name would silently be counted in the one around it."""
-    shape = replace(CONFIG, method=method)
-    modules = {line.split("(")[0].split()[1] for line in text(shape).splitlines() if line.startswith("module ")}
-    other = {"spls": ("lapa_", "leading_one_", "raw_"), "lapa": ("spls_", "hlog_")}[method]
+    shape = presets.sanger("tiny") if method == "sanger" else replace(CONFIG, method=method)
+    found = verilog(SangerUnit(shape), shape.name) if method == "sanger" else text(shape)
+    modules = {line.split("(")[0].split()[1] for line in found.splitlines() if line.startswith("module ")}
+    sangers = ("sanger_", "scorer", "integer_", "power")
+    other = {
+        "spls": ("lapa_", "leading_one_", "raw_", *sangers),
+        "lapa": ("spls_", "hlog_", *sangers),
+        "sanger": ("spls_", "lapa_", "hlog_", "leading_one_", "raw_", "predictor", "requantiser", "tiles"),
+    }[method]
     for names in speculation.PARTS.values():
         assert {f"{shape.name}_{name}" for name in names if not name.startswith(other)} <= modules
 

@@ -5,7 +5,7 @@ columns ─► shift, saturate ─► register ─► SkewedBuffer, a ring of 2�
                                             ▲ chunks written   ▲ chunks read, by rows of a block
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,41 +43,42 @@ class ScoreScaler(wiring.Component):
         return m
 
 
-class ScoreRing(wiring.Component):
+class BlockRing(wiring.Component):
     """Takes a column a cycle while there is room; lends out the rows of each block once it has the whole block.
 
     Parameters
     ----------
-    config: `SpeculationConfig`, whose `tokens` and `rows` it is built for.
+    config: `SpeculationConfig`, whose `tokens` and `rows` it is built for. columns: layout of a column; of it, `sum`,
+    `valid` and `last` are used. score_bits: of a score, to which the sums of a column are cut.
 
     Members
     -------
     settings: In, `settings_layout`, still from before a layer's first column until its last row is read.
-    columns: In, stream of `column_layout`; `ready` is low only while the ring is full.
+    columns: In, stream of `columns`; `ready` is low only while the ring is full.
     available: Out, 1: the row of `ticket` (Out, `ticket_layout`) can be read.
     start: In, 1, while `available`: read its chunk 0, and turn to the row behind it. step: In, 1: read the next chunk
     of the row started last. words: Out, `rows` words of `word_layout`, from the next cycle until the next read; keys
     beyond the sequence are not valid. All chunks of a row must be read before the next is started.
     """
 
-    def __init__(self, config: SpeculationConfig):
-        self._config = config
+    def __init__(self, config: SpeculationConfig, columns: data.StructLayout, score_bits: int):
+        self._config, self._score_bits = config, score_bits
         super().__init__(
             {
                 "settings": In(settings_layout(config)),
-                "columns": In(stream.Signature(column_layout(config))),
+                "columns": In(stream.Signature(columns)),
                 "available": Out(1),
                 "ticket": Out(ticket_layout(config.rows, config.blocks)),
                 "start": In(1),
                 "step": In(1),
-                "words": Out(data.ArrayLayout(word_layout(config.score_bits), config.rows)),
+                "words": Out(data.ArrayLayout(word_layout(score_bits), config.rows)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        buffer = SkewedBuffer(rows=config.rows, bits=config.score_bits + 1, depth=2 * config.tokens)
+        buffer = SkewedBuffer(rows=config.rows, bits=self._score_bits + 1, depth=2 * config.tokens)
         m.submodules.buffer = share(buffer, "skewed_buffer", platform)
         released, complete = Signal(), Signal()
         self._fill(m, buffer, released, complete, platform)
@@ -107,17 +108,17 @@ class ScoreRing(wiring.Component):
             m.d.sync += low.eq(Mux(column.last, 0, low + 1))
             with m.If(column.last | (low == rows - 1)):
                 m.d.sync += chunk.eq(Mux(chunk == chunks - 1, 0, chunk + 1))
-        word, saturated = word_layout(self._config.score_bits), []
-        for i in range(rows):
-            scaler = ScoreScaler(sum_bits=self._config.sum_bits, score_bits=self._config.score_bits)
-            m.submodules[f"scaler{i}"] = share(scaler, "score_scaler", platform)
+        word, scores = word_layout(self._score_bits), self._scores(m, fires, platform)
+        for i, score in enumerate(scores):
             held = Signal(word, name=f"held{i}", reset_less=True)
-            m.d.comb += [scaler.i.eq(column.sum[i]), scaler.shift.eq(column.shift), buffer.column[i].eq(held)]
+            m.d.comb += buffer.column[i].eq(held)
             with m.If(fires):
-                m.d.sync += [held.score.eq(scaler.o), held.valid.eq(column.valid[i])]
-            saturated.append(column.valid[i] & (scaler.o != column.sum[i] >> column.shift))
-        corner(m, platform, "score_saturated", fires & Cat(saturated).any())
+                m.d.sync += [held.score.eq(score), held.valid.eq(column.valid[i])]
         corner(m, platform, "ring_full", self.columns.valid & ~self.columns.ready)
+
+    def _scores(self, m: Module, fires: Signal, platform) -> list[Value]:
+        """The scores of a column."""
+        return list(self.columns.payload.sum)
 
     def _drain(self, m: Module, buffer: SkewedBuffer, released: Signal, complete: Signal) -> None:
         """Rows out of the ring. A block's chunks are released as its last row is read."""
@@ -154,6 +155,27 @@ class ScoreRing(wiring.Component):
             with m.If(ends):
                 m.d.sync += block.eq(Mux(block == last_block, 0, block + 1))
         for i in range(rows):
-            read = data.View(word_layout(self._config.score_bits), buffer.words[i])
+            read = data.View(word_layout(self._score_bits), buffer.words[i])
             m.d.comb += self.words[i].score.eq(read.score)
             m.d.comb += self.words[i].valid.eq(read.valid & ((index != last_block) | ~less(tail, i)))
+
+
+class ScoreRing(BlockRing):
+    """`BlockRing` of columns as in `column_layout`, whose sums are shifted and saturated.
+
+    Parameters: config: `SpeculationConfig`, method spls.
+    """
+
+    def __init__(self, config: SpeculationConfig):
+        super().__init__(config, column_layout(config), config.score_bits)
+
+    def _scores(self, m: Module, fires: Signal, platform) -> list[Value]:
+        column, scores, saturated = self.columns.payload, [], []
+        for i in range(self._config.rows):
+            scaler = ScoreScaler(sum_bits=self._config.sum_bits, score_bits=self._score_bits)
+            m.submodules[f"scaler{i}"] = share(scaler, "score_scaler", platform)
+            m.d.comb += [scaler.i.eq(column.sum[i]), scaler.shift.eq(column.shift)]
+            scores.append(scaler.o)
+            saturated.append(column.valid[i] & (scaler.o != column.sum[i] >> column.shift))
+        corner(m, platform, "score_saturated", fires & Cat(saturated).any())
+        return scores
