@@ -47,14 +47,17 @@ class ParameterLoader(wiring.Component):
         m = Module()
         kind, place = Signal(Parameter), Signal(range(ENTRY_BYTES))
         index, following = Signal.like(self.word.index), Signal(Parameter)
-        # `last`: of its kind. Known a cycle ahead, for much hangs on whether an entry is taken.
-        of_gelu, last, steps, codes = Signal(), Signal(), Signal(), Signal.like(self.i.payload)
+        # Of the entry that comes: whether it is GELU's, its kind's last, taken at once, the last of all. These are
+        # known a cycle ahead, for much hangs on what is taken.
+        of_gelu, last, ready, ends = Signal(), Signal(), Signal(), Signal()
+        steps, taken, codes = Signal(), Signal(), Signal.like(self.i.payload)
         m.d.comb += [
             of_gelu.eq(kind == Parameter.GELU),
             steps.eq(self.i.valid & ~self.done),
-            self.i.ready.eq(~self.done & (~of_gelu | (place == ENTRY_BYTES - 1))),
+            taken.eq(self.i.valid & ready),
+            self.i.ready.eq(ready),
             following.eq(kind.as_value() + 1),
-            self.last.eq(self.i.valid & self.i.ready & of_gelu & last),
+            self.last.eq(self.i.valid & ends),
             self.write.eq(steps & ~of_gelu),
             self.word.kind.eq(kind),
             self.word.index.eq(index),
@@ -65,14 +68,18 @@ class ParameterLoader(wiring.Component):
             self.gelu_entry.entry.eq(codes[:OPERAND_BITS]),
         ]
         with m.If(steps & of_gelu):
-            m.d.sync += place.eq(place + 1)
-        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [place.eq(place + 1), ready.eq(place == ENTRY_BYTES - 2)]
+            m.d.sync += ends.eq((place == ENTRY_BYTES - 2) & last)
+        with m.If(taken):
             m.d.sync += [index.eq(index + 1), last.eq(self._is_last(kind, index + 1))]
             with m.If(last):
                 m.d.sync += [index.eq(0), kind.eq(following), last.eq(self._is_last(following, 0))]
-                m.d.sync += self.done.eq(of_gelu)
+                with m.If(of_gelu):
+                    m.d.sync += self.done.eq(1)
+                with m.Elif(following == Parameter.GELU):
+                    m.d.sync += ready.eq(0)
         with m.If(self.start):
-            m.d.sync += [self.done.eq(0), kind.eq(Parameter.STREAM1), index.eq(0)]
+            m.d.sync += [self.done.eq(0), kind.eq(Parameter.STREAM1), index.eq(0), ready.eq(1), ends.eq(0)]
             m.d.sync += last.eq(self._is_last(Const(Parameter.STREAM1), 0))
         return m
 
