@@ -141,7 +141,7 @@ class Predictor(wiring.Component):
                     *(column[name].eq(tag[name]) for name in ("key", "block", "last")),
                     column.valid.eq(self._valid(tag, last_token)),
                 ]
-                if config.method == "spls":
+                if config.top_k:
                     m.d.sync += column.shift.eq(projector.score_shift)
                 if config.method == "lapa":
                     m.d.sync += [

@@ -8,6 +8,7 @@ import pytest
 
 from config import presets
 from config.errors import Refusal
+from config.speculate import SYSTEM_OF
 from hdl.emit import verilog
 from hdl.speculate.speculation import SpeculationUnit
 from synth import hierarchy, liberty, library, report, speculation, timing
@@ -70,12 +71,16 @@ def test_parts_are_those_of_the_method(measured):
     assert part(unit, "encoders").registers == 0
 
 
-@pytest.mark.parametrize("method", ["spls", "lapa"])
+@pytest.mark.parametrize("method", SYSTEM_OF)
 def test_every_module_of_the_table_exists(method):
     """A module under another name would silently be counted in the one around it."""
     shape = replace(CONFIG, method=method)
     modules = {line.split("(")[0].split()[1] for line in text(shape).splitlines() if line.startswith("module ")}
-    other = {"spls": ("lapa_", "leading_one_", "raw_"), "lapa": ("spls_", "hlog_")}[method]
+    other = {
+        "spls": ("lapa_", "leading_one_", "raw_"),
+        "lapa": ("spls_", "hlog_"),
+        "fact": ("lapa_", "spls_similar", "spls_distance", "hlog_", "raw_"),
+    }[method]
     for names in speculation.PARTS.values():
         assert {f"{shape.name}_{name}" for name in names if not name.startswith(other)} <= modules
 

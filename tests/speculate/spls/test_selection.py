@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SPLS back end against the golden model: every shape of scores, every flow, every length."""
+"""The back end of SPLS, and of FACT, against the golden model: every shape of scores, every flow, every length."""
 
 import numpy as np
 import pytest
@@ -78,6 +78,9 @@ def test_holds_what_nobody_takes() -> None:
     "fields",
     [
         {"window": 1},
+        {"method": "fact"},
+        {"method": "fact", "rows": 2, "tokens": 2, "score_bits": 4},
+        pytest.param({"method": "fact", "tokens": 12, "score_bits": 16, "head_width": 1}, marks=pytest.mark.long),
         pytest.param({"window": 2, "score_bits": 4}, marks=pytest.mark.long),
         {"rows": 2, "tokens": 2, "window": 2, "score_bits": 4},
         {"rows": 2, "tokens": 4, "window": 1, "score_bits": 8},
@@ -155,9 +158,10 @@ def test_minilm_shape(tokens: int, causal: bool) -> None:
 # Wrong rules, which the comparison must catch
 
 
-def test_tie_to_the_higher_column_is_caught(monkeypatch) -> None:
+@pytest.mark.parametrize("method", ["spls", "fact"])
+def test_tie_to_the_higher_column_is_caught(method: str, monkeypatch) -> None:
     monkeypatch.setattr(keep, "_running", lambda flags, right=keep._running: [n + 1 for n in right(flags)[:-1]] + [0])
-    config = config_of()
+    config = config_of(method=method)
     with pytest.raises(AssertionError):
         check(config, layers_of(config)[2:4])
 
