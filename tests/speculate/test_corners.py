@@ -23,6 +23,8 @@ CORNERS = {
     | {"walk_skipped", "nothing_dropped", "all_but_one_dropped", "constant_row", "list_chased", "lone_block"}
     | {"rounds_left_out", "pair_walked"},
 }
+HEADS = {"fact": 6}
+"""The queue of FACT's rows has room for nearly all of the two heads that the preset has: no column would wait."""
 LAYERS = 48
 
 
@@ -30,6 +32,7 @@ LAYERS = 48
 @pytest.mark.parametrize("method", CORNERS)
 def test_random_layers_reach_every_corner(method, monkeypatch):
     config = presets.speculation("tiny")[method]
+    config = replace(config, heads=HEADS.get(method, config.heads))
     counts: Counter[str] = Counter()
     run = runner.run
 

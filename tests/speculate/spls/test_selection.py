@@ -29,15 +29,17 @@ def layers_of(config: SpeculationConfig, seed: int = 3) -> list[Layer]:
     def few(tokens, heads=1, values=3):
         return rng.integers(-values, values, (heads, tokens, tokens))
 
-    def wide(tokens, heads=1, factor=1):
-        sums = rng.integers(-2 * high, 2 * high, (heads, tokens, tokens)) * factor
+    def clipped(sums):
         return np.clip(sums, -(1 << (config.sum_bits - 1)), (1 << (config.sum_bits - 1)) - 1)
+
+    def wide(tokens, heads=1, factor=1):
+        return clipped(rng.integers(-2 * high, 2 * high, (heads, tokens, tokens)) * factor)
 
     odd = max(1, most - config.rows // 2 - 1)
     alternating = np.tile(np.where(np.arange(most) % 2, high - 1, -high), (1, most, 1))
     peaks = wide(most) // 4
     peaks[:, :, 1], peaks[:, :, most - 1] = high - 1, high - 1
-    families = np.repeat(wide(most, 1)[:, ::2], 2, axis=1)[:, :most] + few(most, values=2)
+    families = clipped(np.repeat(wide(most, 1)[:, ::2], 2, axis=1)[:, :most] + few(most, values=2))
     return [
         layer_of(wide(most, 2), k=min(5, most), k_similarity=min(3, most), s=200),
         layer_of(families, k=min(4, most), s=256),
