@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[2]
 MASTER_SEED = 20_260
-UNITS, LAYERS, MOST_TOKENS = 50, 3, 24
+UNITS, LAYERS, MOST_TOKENS = 64, 3, 24
 
 
 def slices(rng):
