@@ -77,7 +77,7 @@ def speculation(preset: str) -> dict[str, SpeculationConfig]:
 
 def _built(preset: str, method: str) -> dict[str, Any]:
     """What the tuned settings say about how a unit is built; `tiny` is too small for their window."""
-    if preset == "tiny" or method not in ("spls", "lapa"):
+    if preset == "tiny":
         return {}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in build(method).items()}
 

@@ -10,15 +10,16 @@ from config.errors import require
 from config.formats import OPERAND_BITS
 from config.requantise import Multiplier
 
-METHODS = ("spls", "lapa", "dense")
+METHODS = ("spls", "lapa", "dense", "fact")
 """spls: ESACT's sparsity prediction with local similarity. lapa: LAPA's rounds over bit slices with a threshold
-between maximum and minimum. dense: no prediction, everything is kept."""
+between maximum and minimum. dense: no prediction, everything is kept. fact: FACT's powers of two, the k largest scores.
+"""
 
-BASELINES = ("fact", "sanger", "spatten")
-"""What the methods are compared with. Of these there is no hardware behind the socket; Sanger's is in
+BASELINES = ("sanger", "spatten")
+"""What the methods are compared with besides. Of these there is no hardware behind the socket; Sanger's is in
 `config.sanger`."""
 
-SYSTEM_OF = {"spls": "hlog", "lapa": "aloc"}
+SYSTEM_OF = {"spls": "hlog", "lapa": "aloc", "fact": "pot"}
 WINDOWS = (1, 2, 4, 8, 16)
 MAX_TOKENS, MAX_WIDTH, MAX_HEADS, MAX_HEAD_WIDTH = 4096, 8192, 128, 256
 MIN_SCORE_BITS, MAX_SCORE_BITS = 4, 16
@@ -50,7 +51,7 @@ class SpeculationConfig:
     tokens: longest sequence, a multiple of `rows`, up to 4096.
     width: of a row of X, up to 8192. heads: 1 to 128. head_width: of a row of Q̂ and K̂, 1 to 256.
     window: rows among which similar ones are sought, one of `WINDOWS`, at most `rows`; 1 seeks none. SPLS only.
-    score_bits: width of a score once it is shifted and saturated, 4 to 16. SPLS only.
+    score_bits: width of a score once it is shifted and saturated, 4 to 16. SPLS and FACT only.
     slices: widths of the bit slices of K̂ from the top, one per round, 1 to 3 of them, 8 bits in all. LAPA only.
 
     Raises `Refusal` for anything else.
@@ -151,6 +152,11 @@ class SpeculationConfig:
         return self.window if self.method == "spls" else 1
 
     @property
+    def top_k(self) -> bool:
+        """Scores are brought into `score_bits`, and the k largest of each row are kept."""
+        return self.method in ("spls", "fact")
+
+    @property
     def rounds(self) -> int:
         """Rounds of scoring."""
         return len(self.slices) if self.method == "lapa" else 1
@@ -163,8 +169,8 @@ class SpeculationConfig:
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """How a head's sums become Q̂, K̂ and scores: a multiplier for each of the first two, and for SPLS the shift that
-    brings scores into `score_bits`, 0 to 31."""
+    """How a head's sums become Q̂, K̂ and scores: a multiplier for each of the first two, and for SPLS and FACT the
+    shift that brings scores into `score_bits`, 0 to 31."""
 
     q: Multiplier = field(default_factory=lambda: Multiplier(1, 8))
     k: Multiplier = field(default_factory=lambda: Multiplier(1, 8))

@@ -44,11 +44,12 @@ class Result:
 
 
 class Accelerator:
-    """`esact`, `lapa` or `dense`.
+    """`esact`, `lapa`, `fact` or `dense`.
 
     Parameters
     ----------
-    config: a `SystemConfig`, or the name of a preset that has accelerators. method: of a preset: spls, lapa or dense.
+    config: a `SystemConfig`, or the name of a preset that has accelerators. method: of a preset: spls, lapa, fact or
+    dense.
 
     Raises `Refusal` for anything else.
     """

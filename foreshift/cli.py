@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     synth.set_defaults(module="foreshift.synthesis")
 
     fpga = commands.add_parser("fpga", help="the smallest accelerator on a Lattice ECP5: what it takes, how fast it is")
-    fpga.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
+    fpga.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa, fact or dense (%(default)s)")
     fpga.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     fpga.set_defaults(module="foreshift.fpga")
 
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="tiny", metavar="NAME", help="hardware, tiny or minilm (%(default)s)")
-    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
+    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa, fact or dense (%(default)s)")
     parser.add_argument("--tokens", type=int, metavar="N", help="of the sequence (else all the hardware takes)")
     parser.add_argument("--layers", type=int, default=1, metavar="N", help="one behind the other (%(default)s)")
     parser.add_argument("--order", default="post", metavar="NAME", help="where norms stand, post or pre (%(default)s)")
@@ -96,7 +96,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="minilm", metavar="NAME", help="minilm or language (%(default)s)")
-    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
+    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa, fact or dense (%(default)s)")
     parser.add_argument("--preset", default="minilm", metavar="NAME", help="hardware (%(default)s)")
     parser.add_argument("--text", default=os.environ.get("TEXT"), help="the model's (else $TEXT, else a sentence)")
     parser.add_argument(
@@ -110,7 +110,7 @@ def _run_model(parser: argparse.ArgumentParser) -> None:
 def _cycles(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="bert-base", metavar="NAME", help="a named model (%(default)s)")
     parser.add_argument("--tokens", type=int, metavar="N", help="length of a sequence (else typical of the model)")
-    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa or dense (%(default)s)")
+    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa, fact or dense (%(default)s)")
     parser.add_argument("--preset", metavar="NAME", help="hardware (else minilm or paper, by the model)")
     parser.add_argument(
         "--wider", type=int, default=1, metavar="N", help="a speculation unit of 1, 2 or 4 times the products (1)"

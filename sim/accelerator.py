@@ -17,7 +17,7 @@ from config.descriptor import DESCRIPTOR_BYTES, Flag
 from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.registers import COUNTERS, REGISTERS
-from config.speculate import LapaSettings, SplsSettings
+from config.speculate import FactSettings, LapaSettings, SplsSettings
 from config.system import SystemConfig
 from hdl.system.accelerator import Accelerator
 from hdl.system.blobs import whole_words
@@ -166,8 +166,10 @@ def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) ->
     for name, rows in (("x", x), ("y", y)):
         if rows is not None:
             fields |= {name: rows.address, f"{name}_stride": rows.stride}
+    if isinstance(settings, SplsSettings | FactSettings):
+        fields["k"] = min(settings.k, config.tokens)
     if isinstance(settings, SplsSettings):
-        fields |= {name: min(getattr(settings, name), config.tokens) for name in ("k", "k_similarity")}
+        fields["k_similarity"] = min(settings.k_similarity, config.tokens)
         fields |= {"s": settings.s, "f": min(settings.f, config.heads + 1)}
     if isinstance(settings, LapaSettings):
         fields |= {f"eta{n}": eta for n, eta in enumerate(settings.eta)}

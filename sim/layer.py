@@ -10,14 +10,19 @@ from amaranth.lib import data
 from numpy.typing import NDArray
 
 from config.errors import require
-from config.speculate import LapaSettings, Settings, SpeculationConfig, SplsSettings
+from config.speculate import FactSettings, LapaSettings, Settings, SpeculationConfig, SplsSettings
 from golden.speculate.array import encode
 from hdl.speculate.socket import Operand, address_layout, scale_layout, settings_layout
 from sim.packing import pack
 
 Int64 = NDArray[np.int64]
 
-KINDS: dict[str, type[Settings]] = {"spls": SplsSettings, "lapa": LapaSettings, "dense": Settings}
+KINDS: dict[str, type[Settings]] = {
+    "spls": SplsSettings,
+    "lapa": LapaSettings,
+    "dense": Settings,
+    "fact": FactSettings,
+}
 """The settings of each method."""
 
 
@@ -73,9 +78,10 @@ def _settings(config: SpeculationConfig, layer: Layer) -> int:
         "slices": _slices(config, layer),
         "causal": int(settings.causal),
     }
+    if isinstance(settings, SplsSettings | FactSettings):
+        fields["k"] = min(settings.k, config.tokens)
     if isinstance(settings, SplsSettings):
         fields |= {
-            "k": min(settings.k, config.tokens),
             "k_similarity": min(settings.k_similarity, config.tokens),
             "s": settings.s,
             "f": min(settings.f, config.heads + 1),

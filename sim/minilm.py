@@ -34,6 +34,7 @@ TEXT = (
 SINGLE_HEAD: dict[str, dict[str, Any]] = {
     "spls": {"k": 45, "k_similarity": 13, "s": 100, "f": 1},
     "lapa": {"eta": (128, 128)},
+    "fact": {"k": 45},
 }
 """Settings of the head that is measured alone: about a third of its keys, of which a tenth are compared."""
 

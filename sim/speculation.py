@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from config.speculate import LapaSettings, SpeculationConfig, SplsSettings
-from golden.speculate import dense, lapa, spls
+from config.speculate import FactSettings, LapaSettings, SpeculationConfig, SplsSettings
+from golden.speculate import dense, fact, lapa, spls
 from golden.speculate.plan import Plan
 from golden.speculate.records import Record, records
 from hdl.emit import verilog
@@ -58,6 +58,8 @@ def golden_plan(config: SpeculationConfig, layer: Layer) -> Plan:
         return spls.predict(**operands, settings=settings, window=config.window, score_bits=config.score_bits)
     if isinstance(settings, LapaSettings):
         return lapa.predict(**operands, settings=settings, slices=config.slices)
+    if isinstance(settings, FactSettings):
+        return fact.predict(**operands, settings=settings, score_bits=config.score_bits)
     return dense.predict(**operands, settings=settings)
 
 

@@ -13,17 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config.speculate import SYSTEM_OF, LapaSettings, Settings, SplsSettings
+from config.array import number_system
+from config.speculate import SYSTEM_OF, FactSettings, LapaSettings, Settings, SplsSettings
 from config.system import SystemConfig
 from golden.execute.layer import Layer, execute
 from golden.models import integer
 from golden.models.transformer import Architecture, LayerWeights
-from golden.speculate import dense, lapa, planner, spls
+from golden.speculate import dense, fact, lapa, planner, spls
 from golden.speculate.plan import Plan
 from golden.speculate.planner import Predict, Predictor
 
 Int64 = NDArray[np.int64]
-PREDICT: dict[str, Predict] = {"spls": spls.predict, "lapa": lapa.predict, "dense": dense.predict}
+PREDICT: dict[str, Predict] = {
+    "spls": spls.predict,
+    "lapa": lapa.predict,
+    "dense": dense.predict,
+    "fact": fact.predict,
+}
 
 
 @dataclass(frozen=True)
@@ -69,17 +75,15 @@ def predictor_of(
     config: SystemConfig, model: integer.IntegerModel, number: int, codes: Int64, settings: Settings
 ) -> Predictor:
     """A layer's, with the scales that fit these codes."""
-    method = config.speculation.method
+    unit, method = config.speculation, config.speculation.method
     layer, heads = model.layers[number], model.shape.heads
     coded = planner.coded(model.weights[number], heads, layer.qkv_scale)
     if method == "dense":
         return Predictor(PREDICT[method], coded, settings)
     x = codes if model.shape.order == "post" else _normed(layer.layer, codes)
-    system = {"hlog": spls.SYSTEM, "aloc": lapa.SYSTEM}[SYSTEM_OF[method]]
-    scales = planner.head_scales(x, coded, system, config.speculation.score_bits)
-    options: dict[str, Any] = {"slices": config.speculation.slices}
-    if method == "spls":
-        options = {"window": config.speculation.window, "score_bits": config.speculation.score_bits}
+    scales = planner.head_scales(x, coded, number_system(SYSTEM_OF[method]), unit.score_bits)
+    built = {"spls": ("window", "score_bits"), "lapa": ("slices",), "fact": ("score_bits",)}[method]
+    options = {name: getattr(unit, name) for name in built}
     return Predictor(PREDICT[method], coded, replace(settings, scales=scales), options)
 
 
@@ -145,6 +149,8 @@ def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool
         return SplsSettings(causal=causal, k=k, k_similarity=similar, s=int(rng.integers(0, 257)), f=f)
     if method == "lapa":
         return LapaSettings(causal=causal, eta=tuple(int(rng.integers(0, 257)) for _ in config.speculation.slices))
+    if method == "fact":
+        return FactSettings(causal=causal, k=int(rng.integers(1, tokens + 1)))
     return Settings(causal=causal)
 
 

@@ -76,8 +76,10 @@ def layer_payload(config: SystemConfig, descriptor: bytes) -> int:
     given = unpack(descriptor)
     flags = Flag(given["flags"])
     settings: dict[str, Any] = {"causal": Flag.CAUSAL in flags}
+    if config.speculation.top_k:
+        settings["k"] = given["k"]
     if config.speculation.method == "spls":
-        settings |= {name: given[name] for name in ("k", "k_similarity", "s", "f")}
+        settings |= {name: given[name] for name in ("k_similarity", "s", "f")}
     if config.speculation.method == "lapa":
         settings["eta"] = [given[f"eta{n}"] for n in range(config.speculation.rounds)]
     task = {

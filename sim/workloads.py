@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from config.errors import require
 from config.settings import chosen, keys, votes
-from config.speculate import LapaSettings, Settings, SplsSettings
+from config.speculate import FactSettings, LapaSettings, Settings, SplsSettings
 from config.system import SystemConfig
 from golden.models import integer, language, minilm
 from golden.models.transformer import layer as float_layer
@@ -83,8 +83,11 @@ def settings_of(
         if method == "lapa":
             rounds = range(1, 1 + len(config.speculation.slices))
             return LapaSettings(causal=causal, eta=tuple(int(setting[f"eta{n}"]) for n in rounds))
-        k, k_similarity = (keys(setting[name], tokens) for name in ("k", "k_similarity"))
+        k = keys(setting["k"], tokens)
+        if method == "fact":
+            return FactSettings(causal=causal, k=k)
+        k_similarity = min(k, keys(setting["k_similarity"], tokens))
         least = votes(setting["f"], heads)
-        return SplsSettings(causal=causal, k=k, k_similarity=min(k, k_similarity), s=int(setting["s"]), f=least)
+        return SplsSettings(causal=causal, k=k, k_similarity=k_similarity, s=int(setting["s"]), f=least)
 
     return [one(number) for number in range(layers)]

@@ -87,8 +87,8 @@ def _lapa(model: Prepared, setting: Setting, size: Sizes) -> Session:
 
 def _fact(model: Prepared, setting: Setting, size: Sizes) -> Session:
     def plan(number: int, attend: Array) -> Planner:
-        k = keys(of_layer(setting, number)["k"], size.tokens)
-        return model.predictor(fact.predict, fact.SYSTEM, number, FactSettings, k=k).planner(attend)
+        chosen = {"k": keys(of_layer(setting, number)["k"], size.tokens), "options": dict(setting.get(BUILD, {}))}
+        return model.predictor(fact.predict, fact.SYSTEM, number, FactSettings, **chosen).planner(attend)
 
     return Session(plan, size.predicted_projections + size.predicted_scores)
 
@@ -150,7 +150,7 @@ METHODS = {
         _lapa,
         build("lapa"),
     ),
-    "fact": Method("FACT", _axes(k=(1.0, 0.8, 0.65, 0.5, 0.42, 0.35, 0.28, 0.22, 0.16, 0.12)), _fact),
+    "fact": Method("FACT", _axes(k=(1.0, 0.8, 0.65, 0.5, 0.42, 0.35, 0.28, 0.22, 0.16, 0.12)), _fact, build("fact")),
     "sanger": Method("Sanger", _axes(threshold=(0, 33, 66, 131, 197, 262, 393, 524, 786, 1311)), _sanger),
     # What is dropped stays dropped, so the layers cannot be looked at one by one.
     "spatten": Method(

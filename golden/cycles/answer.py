@@ -30,6 +30,8 @@ EXAMPLES = {
     # η of a half in both rounds; of a hundred queries side by side, one or the other wants every key.
     "lapa": Statistics(keys=0.98, scores=0.59, visited=(1.0,)),
     "dense": DENSE,
+    # A little over a quarter of the keys of each row.
+    "fact": Statistics(keys=0.97, scores=0.28),
 }
 """What a plan leaves if nothing else is said. They are examples, not promises of what a model's plans leave."""
 

@@ -19,7 +19,7 @@ from golden.cycles.statistics import Statistics
 PROJECTION = 8
 """From the sums of a row of Q̂ until its codes can be read as weights: bias, requantiser, store."""
 COLUMN = 10
-"""SPLS: from sums to a column in the ring, and from a decided row to its record."""
+"""SPLS, FACT: from sums to a column in the ring, and from a decided row to its record."""
 SELECTION = 14
 """LAPA: from a round's last sums to the first key of its walk, without the steps of its threshold."""
 CLIP_PACE = 2
@@ -27,7 +27,7 @@ CLIP_PACE = 2
 MASKS = 2
 """LAPA: from the last key of a block's walk to its first record."""
 MAX_DIGIT, MAX_STEPS = 4, 4
-"""SPLS: bits of a digit of the top k; steps of a search for a similar row."""
+"""SPLS, FACT: bits of a digit of the top k. SPLS: steps of a search for a similar row."""
 DENSE = 4
 """Dense: from the last beat of X to the first record."""
 

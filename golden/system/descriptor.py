@@ -39,9 +39,10 @@ def _sound(config: SystemConfig, given: Mapping[str, int]) -> bool:
     """Whether all settings that count are in their ranges."""
     unit = config.speculation
     ranges = {f"norm{n}_shift": (MIN_SHIFT, MAX_SHIFT) for n in (1, 2)}
+    if unit.top_k:
+        ranges["k"] = (1, config.tokens)
     if unit.method == "spls":
         ranges |= {
-            "k": (1, config.tokens),
             "k_similarity": (1, given["k"]),
             "s": (0, UNITY),
             "f": (1, config.heads + 1),

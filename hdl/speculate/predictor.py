@@ -150,7 +150,7 @@ class Predictor(wiring.Component):
                     *(column[name].eq(tag[name]) for name in ("key", "block", "last")),
                     column.valid.eq(attending(config, tag, self.settings.causal, last_token)),
                 ]
-                if config.method == "spls":
+                if config.top_k:
                     m.d.sync += column.shift.eq(projector.score_shift)
                 if config.method == "lapa":
                     m.d.sync += [

@@ -31,16 +31,17 @@ def token_shape(config: SpeculationConfig):
 def settings_layout(config: SpeculationConfig) -> data.StructLayout:
     """A layer's settings. `tokens`: length of the sequence; `heads`: how many; `slices`: beats that a row of X takes;
     each from 1 to what the unit is built for. `causal`: keys up to the row itself only. SPLS: `k`, `k_similarity`, `s`
-    and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`."""
+    and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`. FACT: `k`, as in `FactSettings`."""
     fields: dict = {
         "tokens": range(config.tokens + 1),
         "heads": range(config.heads + 1),
         "slices": range(config.width_slices + 1),
         "causal": 1,
     }
+    if config.top_k:
+        fields["k"] = range(config.tokens + 1)
     if config.method == "spls":
         fields |= {
-            "k": range(config.tokens + 1),
             "k_similarity": range(config.tokens + 1),
             "s": range(UNITY + 1),
             "f": range(config.heads + 2),
@@ -93,8 +94,8 @@ def column_layout(config: SpeculationConfig) -> data.StructLayout:
     """Scores of one key against a block of `rows` queries.
 
     `sum`: per row, this round's exact sum. `valid`: per row, the row exists and may attend to the key. `key`, `block`:
-    which. `last`: last column of this block and round. SPLS: `shift`: the head's score_shift. LAPA: `slot`: which of
-    the two blocks that are under way; `first`, `final`: it is the block's first round, or its last.
+    which. `last`: last column of this block and round. SPLS, FACT: `shift`: the head's score_shift. LAPA: `slot`:
+    which of the two blocks that are under way; `first`, `final`: it is the block's first round, or its last.
     """
     fields: dict = {
         "sum": data.ArrayLayout(signed(config.sum_bits), config.rows),
@@ -103,7 +104,7 @@ def column_layout(config: SpeculationConfig) -> data.StructLayout:
         "block": range(config.blocks),
         "last": 1,
     }
-    if config.method == "spls":
+    if config.top_k:
         fields["shift"] = range(MAX_SCORE_SHIFT + 1)
     if config.method == "lapa":
         fields |= {"round": range(config.rounds), "slot": 1, "first": 1, "final": 1}

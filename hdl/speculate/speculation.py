@@ -20,7 +20,7 @@ from hdl.speculate.spls.selection import SplsSelection
 
 
 class SpeculationUnit(wiring.Component):
-    """ESACT's SPLS, LAPA, or dense, as `config.method` says. Layers come one after the other.
+    """ESACT's SPLS, LAPA, FACT, or dense, as `config.method` says. Layers come one after the other.
 
     Parameters
     ----------
@@ -67,7 +67,8 @@ class SpeculationUnit(wiring.Component):
 
     def _predict(self, m: Module, settings: Signal, start: Signal, recorder: Recorder) -> None:
         m.submodules.predictor = predictor = Predictor(self._config)
-        kind = {"spls": SplsSelection, "lapa": LapaSelection}[self._config.method]
+        # FACT's is that of SPLS without the similar rows.
+        kind = {"spls": SplsSelection, "lapa": LapaSelection, "fact": SplsSelection}[self._config.method]
         m.submodules.selection = selection = kind(self._config)
         for name in ("x", "w", "scale"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(predictor, name))

@@ -23,7 +23,7 @@ from hdl.system.writer import MemoryWriter
 
 
 class Accelerator(wiring.Component):
-    """Layers of a model from memory to memory: `esact`, `lapa` or `dense`, as `config.speculation.method` says.
+    """Layers of a model from memory to memory: `esact`, `lapa`, `fact` or `dense`, as `config.speculation.method` says.
 
     Parameters: `config`, a `SystemConfig`.
 

@@ -207,9 +207,10 @@ class DescriptorReader(wiring.Component):
     def _wrong_settings(self, given) -> list[Value]:
         config = self._config.speculation
         wrong = [_beyond(given[f"norm{n}_shift"], 1, MAX_SHIFT) for n in (1, 2)]
+        if config.top_k:
+            wrong.append(_beyond(given.k, 1, config.tokens))
         if config.method == "spls":
             wrong += [
-                _beyond(given.k, 1, config.tokens),
                 (given.k_similarity == 0) | less(given.k, given.k_similarity),
                 less(UNITY, given.s),
                 _beyond(given.f, 1, config.heads + 1),
@@ -248,7 +249,9 @@ class DescriptorReader(wiring.Component):
         ]
         for n, norm in enumerate(layer.norms):
             m.d.comb += [norm.eps.eq(given[f"norm{n + 1}_eps"]), norm.shift.eq(given[f"norm{n + 1}_shift"])]
+        if self._config.speculation.top_k:
+            m.d.comb += layer.settings.k.eq(given.k)
         if self._config.speculation.method == "spls":
-            m.d.comb += [layer.settings[name].eq(given[name]) for name in ("k", "k_similarity", "s", "f")]
+            m.d.comb += [layer.settings[name].eq(given[name]) for name in ("k_similarity", "s", "f")]
         if self._config.speculation.method == "lapa":
             m.d.comb += [eta.eq(given[f"eta{n}"]) for n, eta in enumerate(layer.settings.eta)]

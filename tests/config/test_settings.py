@@ -13,7 +13,7 @@ from config.speculate import UNITY
 def test_units_of_the_presets_are_built_as_the_file_says():
     for preset in ("minilm", "paper"):
         units = presets.speculation(preset)
-        for method in ("spls", "lapa"):
+        for method in ("spls", "lapa", "fact"):
             for name, value in settings.build(method).items():
                 found = getattr(units[method], name)
                 assert (list(found) if isinstance(value, list) else found) == value

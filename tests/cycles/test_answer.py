@@ -119,7 +119,7 @@ def test_answers_come_at_once():
     ("call", "sentence"),
     [
         (lambda: model("gpt-5"), r"^The model must be one of minilm-l6, .*, not 'gpt-5'; choose one of them\.$"),
-        (lambda: ask("bert-base", 128, "fact"), r"^The method must be one of spls, lapa, dense, not 'fact'"),
+        (lambda: ask("bert-base", 128, "sanger"), r"^The method must be one of spls, lapa, dense, fact, not 'sanger'"),
         (lambda: ask("bert-base", 4097, "spls"), r"^tokens must be an integer from 1 to 4096, not 4097"),
         (lambda: ask("bert-base", 0, "dense"), r"^tokens must be an integer from 1 to 4096, not 0"),
         (lambda: ask("bert-base", 8, "spls", preset="huge"), r"^The preset must be one of tiny, minilm, paper"),

@@ -37,7 +37,7 @@ def test_table_and_json_say_the_same(capsys: pytest.CaptureFixture[str]) -> None
     assert [each["speed_up"] for each in figures["sweep"] if each["tokens"] == 512] == [figures["speed_up"]]
 
 
-@pytest.mark.parametrize("method", ["lapa", "dense"])
+@pytest.mark.parametrize("method", ["lapa", "dense", "fact"])
 def test_other_methods(method: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cycles", "--model", "minilm-l6", "--method", method, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
@@ -67,7 +67,7 @@ def test_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     [
         (["--model", "gpt-5"], "The model must be one of "),
         (["--tokens", "0"], "tokens must be an integer from 1 to 4096, not 0"),
-        (["--method", "fact"], "The method must be one of spls, lapa, dense, not 'fact'"),
+        (["--method", "sanger"], "The method must be one of spls, lapa, dense, fact, not 'sanger'"),
         (["--preset", "huge"], "The preset must be one of tiny, minilm, paper, not 'huge'"),
         (["--ffn", "1.5"], "ffn must be a share from 0 to 1, not 1.5"),
         (["--wider", "3"], "wider must be one of 1, 2 and 4, not 3"),

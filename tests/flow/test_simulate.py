@@ -80,7 +80,7 @@ def test_verilog_and_report(unit: Accelerator, tmp_path: Path) -> None:
     [
         (("huge",), "The preset must be one of tiny, minilm, paper, not 'huge'; choose one of them."),
         (("paper",), NO_ACCELERATORS),
-        (("tiny", "fact"), "The method must be one of spls, lapa, dense, not 'fact'; choose one of them."),
+        (("tiny", "sanger"), "The method must be one of spls, lapa, dense, fact, not 'sanger'; choose one of them."),
     ],
 )
 def test_what_is_none_is_refused(given: tuple[str, ...], sentence: str) -> None:
@@ -242,7 +242,10 @@ def test_a_model_as_json(
     [
         (["--preset", "tiny"], TOO_SMALL),
         (["--preset", "paper"], NO_ACCELERATORS),
-        (["--method", "fact"], "The method must be one of spls, lapa, dense, not 'fact'; choose one of them."),
+        (
+            ["--method", "sanger"],
+            "The method must be one of spls, lapa, dense, fact, not 'sanger'; choose one of them.",
+        ),
         (["--layers", "0"], "layers must be 1 or more, not 0; leave it out for all."),
         (["--model", "bert"], "The model must be one of minilm, language, not 'bert'; choose one of them."),
         (["--tokens", "129"], "tokens must be 1 to 128, not 129; the hardware has no more."),
@@ -255,7 +258,9 @@ def test_run_model_refuses(given: list[str], sentence: str, capsys: pytest.Captu
     assert (out, err.splitlines()[-1]) == ("", f"foreshift: {sentence}")
 
 
-@pytest.mark.parametrize(("model", "method", "layers"), [("minilm", "spls", 6), ("language", "lapa", 4)])
+@pytest.mark.parametrize(
+    ("model", "method", "layers"), [("minilm", "spls", 6), ("language", "lapa", 4), ("minilm", "fact", 6)]
+)
 def test_whole_models_fit_into_the_memory(model: str, method: str, layers: int) -> None:
     unit = Accelerator("minilm", method)
     found = unit.workload(model, "The king gave his daughter a crown. " * 30)

@@ -20,7 +20,7 @@ from foreshift import verilog
 from tests.flow.texts import ROOT, SMALLER, modules
 
 WAIVERS = ROOT / "hdl/lint/waivers.vlt"
-LARGEST = ("attention_16x32", "esact_top_16x32", "lapa_top_16x32", "dense_top_16x32")
+LARGEST = ("attention_16x32", "esact_top_16x32", "lapa_top_16x32", "dense_top_16x32", "fact_top_16x32")
 """They take minutes."""
 AXIS = "_axis"
 """Ends the name of a unit with AXI4-Stream ports."""
@@ -74,7 +74,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def tops(shape: str) -> set[str]:
-    return {f"{name}_top_{shape}" for name in ("esact", "lapa", "dense")}
+    return {f"{name}_top_{shape}" for name in ("esact", "lapa", "dense", "fact")}
 
 
 def check_units(folder: Path, shape: str, units: set[str]) -> None:
@@ -103,21 +103,15 @@ def test_every_preset_has_its_units(written: Path) -> None:
     check_units(
         written / "tiny",
         "4x4",
-        {"spls_4x4", "lapa_4x4", "dense_4x4", "sanger_4x4", "pe_array_4x4", "dot_array_4x4", "attention_4x4"}
+        {"spls_4x4", "lapa_4x4", "dense_4x4", "fact_4x4", "sanger_4x4"}
+        | {"pe_array_4x4", "dot_array_4x4", "attention_4x4"}
         | tops("4x4"),
     )
     check_units(
         written / "minilm",
         "16x64",
-        {
-            "spls_16x32",
-            "lapa_16x32",
-            "dense_16x32",
-            "sanger_16x32",
-            "pe_array_16x32",
-            "dot_array_16x32",
-            "attention_16x32",
-        }
+        {"spls_16x32", "lapa_16x32", "dense_16x32", "fact_16x32", "sanger_16x32"}
+        | {"pe_array_16x32", "dot_array_16x32", "attention_16x32"}
         | tops("16x32"),
     )
 
@@ -241,7 +235,7 @@ def test_the_largest_preset(tmp_path: Path) -> None:
     check_units(
         tmp_path / "paper",
         "128x32",
-        {"spls_32x128", "lapa_128x32", "dense_32x128", "pe_array_64x64", "dot_array_64x64"},
+        {"spls_32x128", "lapa_128x32", "dense_32x128", "fact_32x128", "pe_array_64x64", "dot_array_64x64"},
     )
     said = lint_all(tmp_path.glob("*/*.v"), str(WAIVERS))
     assert {path: messages for path, messages in said.items() if messages} == {}

@@ -11,7 +11,11 @@ from golden.speculate import fact
 from tests.speculate.baselines import differing, tensor
 
 TOKENS, WIDTH, HEADS, HEAD_WIDTH = 11, 20, 3, 6
-SCALES = tuple(HeadSettings(Multiplier(60 + 20 * head, 14), Multiplier(90 - 20 * head, 14)) for head in range(HEADS))
+# Scores are up to 12 bits wide: some are saturated, more or fewer of each head, and many are equal.
+SCALES = tuple(
+    HeadSettings(Multiplier(60 + 20 * head, 14), Multiplier(90 - 20 * head, 14), score_shift=4 + 2 * head)
+    for head in range(HEADS)
+)
 
 
 def operands(seed=3):
@@ -42,7 +46,12 @@ def code(total, multiplier):
     return max(-128, min(127, (total * multiplier.mul + (1 << multiplier.shift - 1)) >> multiplier.shift))
 
 
-def defined(given, settings, attend):
+def score(total, shift, bits):
+    most = 2 ** (bits - 1) - 1
+    return max(-most - 1, min(most, total // 2**shift))
+
+
+def defined(given, settings, attend, bits):
     """The keys of every row, by sorting."""
     mask = np.zeros((HEADS, TOKENS, TOKENS), bool)
     x = given["x"]
@@ -54,18 +63,19 @@ def defined(given, settings, attend):
         )
         for row in range(TOKENS):
             keys = [key for key in range(TOKENS) if attend[key] and (key <= row or not settings.causal)]
-            keys.sort(key=lambda key: (-product(q[row], k[key]), key))
+            keys.sort(key=lambda key: (-score(product(q[row], k[key]), scale.score_shift, bits), key))
             mask[head, row, keys[: settings.k]] = True
     return mask
 
 
 @pytest.mark.parametrize("k", [1, 4, 200])
 @pytest.mark.parametrize("causal", [False, True])
-def test_predict_is_its_definition(k, causal):
+@pytest.mark.parametrize("bits", [5, 8, 16])
+def test_predict_is_its_definition(k, causal, bits):
     settings = FactSettings(k=k, causal=causal, scales=SCALES)
     attend = np.arange(TOKENS) != 7
-    plan = fact.predict(**operands(), settings=settings, attend=attend)
-    assert np.array_equal(plan.mask, defined(operands(), settings, attend))
+    plan = fact.predict(**operands(), settings=settings, attend=attend, score_bits=bits)
+    assert np.array_equal(plan.mask, defined(operands(), settings, attend, bits))
     assert plan.critical.all()
     assert plan.alive is None
 

@@ -123,8 +123,9 @@ def keys_of(config, layer, block):
 
 
 @pytest.mark.parametrize(("shape", "idle"), CASES)
-def test_spls_columns(shape, idle):
-    config = SpeculationConfig("spls", window=1, **SHAPES[shape])
+@pytest.mark.parametrize("method", ["spls", "fact"])
+def test_columns_of_top_k(method, shape, idle):
+    config = SpeculationConfig(method, window=1, **SHAPES[shape])
     attend = np.arange(5) != 1
     given = [
         layers.layer(config, 1, config.tokens),

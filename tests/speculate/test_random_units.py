@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from config.errors import Refusal
-from config.speculate import METHODS, UNITY, WINDOWS, SpeculationConfig
+from config.speculate import METHODS, SYSTEM_OF, UNITY, WINDOWS, SpeculationConfig
 from sim import dot, speculation
 from tests.speculate import layers
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[2]
 MASTER_SEED = 20_260
-UNITS, LAYERS, MOST_TOKENS = 50, 3, 24
+UNITS, LAYERS, MOST_TOKENS = 64, 3, 24
 
 
 def slices(rng):
@@ -63,6 +63,8 @@ def any_settings(config, rng):
             }
         case "lapa":
             return {"eta": tuple(fraction(rng) for _ in range(config.rounds))}
+        case "fact":
+            return {"k": int(rng.integers(1, config.tokens + 2))}
         case _:
             return {}
 
@@ -131,7 +133,7 @@ def test_there_is_everything_among_them():
     configs = [any_config(seed) for seed in range(UNITS)]
     assert all(isinstance(config, SpeculationConfig) for config in configs)
     assert {config.rows for config in configs} == {2, 4, 8}
-    for method in ("spls", "lapa"):
+    for method in SYSTEM_OF:
         mine = [config for config in configs if config.method == method]
         assert {config.blocks == 1 for config in mine} == {True, False}
         assert {config.lanes == 1 for config in mine} == {True, False}

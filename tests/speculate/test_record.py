@@ -61,7 +61,7 @@ def test_any_number_of_heads(heads: int) -> None:
 
 
 @pytest.mark.parametrize("tokens", [4, 12])
-@pytest.mark.parametrize("method", ["lapa", "dense"])
+@pytest.mark.parametrize("method", ["lapa", "dense", "fact"])
 def test_methods_without_similar_rows(method: str, tokens: int) -> None:
     """One chunk, and a number of chunks that is no power of two."""
     rng = np.random.default_rng(tokens)

@@ -11,7 +11,12 @@ from sim.dot import Rhythm
 from tests.speculate import layers
 
 STREAMS = ("settings", "x", "w", "scale", "address", "o")
-CHOSEN = {"spls": {"k": 1, "k_similarity": 1, "s": 200, "f": 1}, "lapa": {"eta": (128, 64)}, "dense": {}}
+CHOSEN = {
+    "spls": {"k": 1, "k_similarity": 1, "s": 200, "f": 1},
+    "lapa": {"eta": (128, 64)},
+    "dense": {},
+    "fact": {"k": 1},
+}
 
 
 def config_of(method: str) -> SpeculationConfig:

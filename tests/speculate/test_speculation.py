@@ -24,6 +24,7 @@ CHOSEN = {
     ],
     "lapa": [{"eta": (128, 128)}, {"eta": (40, 256)}, {"eta": (256, 0)}],
     "dense": [{}],
+    "fact": [{"k": 5}, {"k": 1}, {"k": 40}],
 }
 
 
@@ -141,7 +142,7 @@ SHAPES = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("method", ["spls", "lapa"])
+@pytest.mark.parametrize("method", SYSTEM_OF)
 def test_other_shapes(method, shape):
     slices = (3, 3, 2) if shape == "groups" else (8,)
     config = SpeculationConfig(method, slices=slices, score_bits=6, **SHAPES[shape])
@@ -155,25 +156,27 @@ def test_other_shapes(method, shape):
     speculation.run(config, given)
 
 
-@pytest.mark.parametrize("method", ["spls", "lapa"])
+@pytest.mark.parametrize("method", SYSTEM_OF)
 def test_a_layer_of_minilm(method):
     """All heads of a layer, on a real sentence as long as the unit can take; the array must be busy."""
     config = presets.speculation("minilm")[method]
     ids = minilm.token_ids(config)
     assert len(ids) == config.tokens
-    chosen = {"spls": {"k": 45, "k_similarity": 13, "s": 100, "f": 8}, "lapa": {"eta": (128, 128)}}[method]
+    spls = {"k": 45, "k_similarity": 13, "s": 100, "f": 8}
+    chosen = {"spls": spls, "lapa": {"eta": (128, 128)}, "fact": {"k": 45}}[method]
     result, *_ = speculation.run(config, minilm.layer(config, ids, 2, **chosen))
     assert result.busy_share >= 0.9
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(6))
-@pytest.mark.parametrize("method", ["spls", "lapa"])
+@pytest.mark.parametrize("method", SYSTEM_OF)
 def test_every_layer_of_minilm(method, number):
     """All 72 heads: a whole sentence at full speed, then half of it under every flow, causal and not."""
     config = presets.speculation("minilm")[method]
     ids = minilm.token_ids(config)
-    chosen = {"spls": {"k": 20, "k_similarity": 13, "s": 120, "f": 6}, "lapa": {"eta": (140, 100)}}[method]
+    spls = {"k": 20, "k_similarity": 13, "s": 120, "f": 6}
+    chosen = {"spls": spls, "lapa": {"eta": (140, 100)}, "fact": {"k": 20}}[method]
     given = [(minilm.layer(config, ids, number, **chosen), dot.FULL_SPEED)]
     for causal, flow in enumerate(dot.FLOWS.values()):
         given.append((minilm.layer(config, ids[:61], number, causal=bool(causal % 2), **chosen), flow))
@@ -182,17 +185,18 @@ def test_every_layer_of_minilm(method, number):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", ["spls", "lapa"])
+@pytest.mark.parametrize("method", minilm.SINGLE_HEAD)
 def test_a_single_head_keeps_the_array_busy(method):
     """From the first beat of X to the last record, without a head before or after it that could fill the gaps."""
     result, *_ = speculation.run(*minilm.single_head(method))
     assert result.busy_share >= 0.9
 
 
-def test_the_bench_finds_a_wrong_plan(monkeypatch):
+@pytest.mark.parametrize(("method", "chosen"), [("spls", {"k": 3, "k_similarity": 3}), ("fact", {"k": 3})])
+def test_the_bench_finds_a_wrong_plan(method, chosen, monkeypatch):
     """A model that breaks ties towards the higher column."""
-    config = presets.speculation("tiny")["spls"]
-    layer = layers.layer(config, 1, 16, k=3, k_similarity=3)
+    config = presets.speculation("tiny")[method]
+    layer = layers.layer(config, 1, 16, **chosen)
     layer = replace(layer, x=np.zeros_like(layer.x))
     right = speculation.golden_plan(config, layer)
     wrong = replace(right, mask=right.mask[:, :, ::-1], columns=right.columns[:, ::-1])

@@ -12,7 +12,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import Const
 from amaranth.lib import wiring
 
-from config.speculate import METHODS, SpeculationConfig
+from config.speculate import METHODS, SYSTEM_OF, SpeculationConfig
 from hdl.emit import ports_of
 from hdl.speculate.record import Recorder
 from hdl.speculate.speculation import SpeculationUnit
@@ -41,13 +41,13 @@ def smallest(method: str) -> SpeculationConfig:
     )
 
 
-@pytest.mark.parametrize("method", ["spls", "lapa"])
+@pytest.mark.parametrize("method", SYSTEM_OF)
 def test_offers_are_proved_to_stand_for_all_time(method: str, tmp_path: Path) -> None:
     unit = SpeculationUnit(smallest(method))
     assert check(contract.OfferClaim(unit, *OFFERED), folder=tmp_path, depth=2, induction=True)
 
 
-@pytest.mark.parametrize("method", ["spls", "lapa"])
+@pytest.mark.parametrize("method", SYSTEM_OF)
 def test_valid_is_proved_independent_of_ready(method: str, tmp_path: Path) -> None:
     """Of the recorder, whose stream the records are: within these cycles it sends several, and the whole unit none."""
     config = smallest(method)

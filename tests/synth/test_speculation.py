@@ -8,6 +8,7 @@ import pytest
 
 from config import presets
 from config.errors import Refusal
+from config.speculate import SYSTEM_OF
 from hdl.emit import verilog
 from hdl.speculate.sanger.unit import SangerUnit
 from hdl.speculate.speculation import SpeculationUnit
@@ -71,7 +72,7 @@ def test_parts_are_those_of_the_method(measured):
     assert part(unit, "encoders").registers == 0
 
 
-@pytest.mark.parametrize("method", ["spls", "lapa", "sanger"])
+@pytest.mark.parametrize("method", [*SYSTEM_OF, "sanger"])
 def test_every_module_of_the_table_exists(method):
     """A module under another name would silently be counted in the one around it."""
     shape = presets.sanger("tiny") if method == "sanger" else replace(CONFIG, method=method)
@@ -81,6 +82,7 @@ def test_every_module_of_the_table_exists(method):
     other = {
         "spls": ("lapa_", "leading_one_", "raw_", *sangers),
         "lapa": ("spls_", "hlog_", *sangers),
+        "fact": ("lapa_", "spls_similar", "spls_distance", "hlog_", "raw_", *sangers),
         "sanger": ("spls_", "lapa_", "hlog_", "leading_one_", "raw_", "predictor", "requantiser", "tiles"),
     }[method]
     for names in speculation.PARTS.values():

@@ -26,15 +26,16 @@ def steps_of(config, case):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_esact_between_cocotb_and_its_memory(case, stall):
-    config = systems("tiny")["spls"]
+@pytest.mark.parametrize("method", ["spls", "fact"])
+def test_between_cocotb_and_its_memory(method, case, stall):
+    config = systems("tiny")[method]
     steps = steps_of(config, case)
     laid = accelerator.lay_out(config, steps)
     accelerator.check(steps, laid, accelerator.run_by_cocotb(config, laid, stall=stall, seed=case[3]))
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("method", ["lapa", "dense"])
+@pytest.mark.parametrize("method", ["lapa", "dense", "fact"])
 def test_others(method, case):
     config = systems("tiny")[method]
     steps = steps_of(config, case)

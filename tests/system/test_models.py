@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from config.presets import systems
+from config.speculate import METHODS
 from config.system import SystemConfig
 from golden.speculate.work import Work
 from sim import accelerator, speed_up
@@ -14,7 +15,6 @@ from sim.planned import LAYERS, SENTENCES
 from sim.speed_up import Layer
 from sim.workloads import workload
 
-METHODS = ("spls", "lapa", "dense")
 TEXT = inspect.getdoc(SENTENCES[0]) or ""
 CYCLES_OF_PREDICTION = 1000
 

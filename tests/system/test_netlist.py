@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from config.presets import systems
+from config.speculate import METHODS
 from hdl.emit import verilog
 from hdl.system.accelerator import Accelerator
 from sim import accelerator, memory
 from sim.stack import random_steps
 from synth import gates, library
 
-METHODS = ("spls", "lapa", "dense")
 # Undriven and multiply driven nets, and loops through gates, are found in each module and through all of them.
 CHECK = """
 read_verilog design.v

@@ -215,7 +215,12 @@ def test_what_is_kept_is_that_of_the_plan(flow: dict[str, Any]) -> None:
     check(TINY, kinds(), **flow)
 
 
-CHOSEN = {"spls": {"k": 5, "k_similarity": 4, "s": 190, "f": 1}, "lapa": {"eta": (128, 128)}, "dense": {}}
+CHOSEN = {
+    "spls": {"k": 5, "k_similarity": 4, "s": 190, "f": 1},
+    "lapa": {"eta": (128, 128)},
+    "dense": {},
+    "fact": {"k": 5},
+}
 
 
 @pytest.mark.parametrize("method", METHODS)

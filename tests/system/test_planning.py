@@ -53,7 +53,7 @@ class Planning(wiring.Component):
 
 
 @pytest.mark.parametrize(
-    "method", ["spls", *(pytest.param(name, marks=pytest.mark.long) for name in ("lapa", "dense"))]
+    "method", ["spls", *(pytest.param(name, marks=pytest.mark.long) for name in ("lapa", "dense", "fact"))]
 )
 def test_plans_come_through(method: str) -> None:
     config = systems("tiny")[method]

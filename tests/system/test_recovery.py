@@ -13,13 +13,13 @@ import pytest
 
 from config.descriptor import ErrorCode
 from config.presets import systems
+from config.speculate import METHODS
 from sim import accelerator
 from sim.episodes import By, Outcome
 from sim.memory import Pace
 from sim.stack import Step, random_steps
 from tests.system.recovery import Lists, change, ended_well, gave_up
 
-METHODS = ("spls", "lapa", "dense")
 TOKENS = 13
 LAYERS = 3
 MARGIN = 100

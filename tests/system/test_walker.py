@@ -65,10 +65,12 @@ def faulty(config: SystemConfig) -> dict[str, tuple[ErrorCode, dict[str, int]]]:
     }
     if unit.method != "dense":
         found["predictor"] = (ErrorCode.MISALIGNED, {"predictor": misaligned})
+    if unit.top_k:
+        found |= {f"k {k}": (ErrorCode.BAD_SETTINGS, {"k": k}) for k in (0, config.tokens + 1)}
     if unit.method == "spls":
         found |= {
             f"{name} {value}": (ErrorCode.BAD_SETTINGS, {name: value})
-            for name, value in (("k", 0), ("k", config.tokens + 1), ("k_similarity", 0), ("s", 257), ("f", 0))
+            for name, value in (("k_similarity", 0), ("s", 257), ("f", 0))
         }
         found["k below k_similarity"] = (ErrorCode.BAD_SETTINGS, {"k": 3, "k_similarity": 4})
         found["f"] = (ErrorCode.BAD_SETTINGS, {"f": config.heads + 2})
@@ -84,7 +86,12 @@ def accepted(config: SystemConfig) -> list[dict[str, int]]:
     least |= {"k": 1, "s": 0, "f": 1, "eta0": 0, "eta1": 0, "eta2": 0}
     odd = {"x": bus + 1, "x_stride": 3, "y": 5, "y_stride": 7, "key_mask": 9}
     # What the unit is not built with does not count.
-    foreign = {"spls": {"eta0": 999}, "lapa": {"k": 0, "f": 999, "eta2": 999}, "dense": {"k": 0, "predictor": 1}}
+    foreign = {
+        "spls": {"eta0": 999},
+        "lapa": {"k": 0, "f": 999, "eta2": 999},
+        "dense": {"k": 0, "predictor": 1},
+        "fact": {"k_similarity": 0, "s": 999, "f": 0, "eta0": 999},
+    }
     return [
         {},
         {"flags": Flag.CHAINED, "x": bus - 1, "x_stride": 1},

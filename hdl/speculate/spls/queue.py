@@ -41,7 +41,7 @@ class RowQueue(wiring.Component):
                 "tag": In(tag_layout(config.rows, config.blocks)),
                 "kept": In(config.rows),
                 "decided": In(1),
-                "reference": In(range(max(2, config.window))),
+                "reference": In(range(max(2, config.similarity_window))),
                 "rows": Out(stream.Signature(row_layout(config))),
             }
         )
@@ -79,7 +79,7 @@ class RowQueue(wiring.Component):
         """Reads a chunk when the one before it has been taken; the memory's output register holds it then.
         `leaves`: the row's last. Returns which chunk."""
         config = self._config
-        places = (config.window - 1).bit_length()
+        places = (config.similarity_window - 1).bit_length()
         last_token, row = Signal(range(config.tokens), reset_less=True), Signal(range(config.tokens))
         chunk = Signal(range(config.blocks))
         beat = Signal(row_layout(config), reset_less=True)

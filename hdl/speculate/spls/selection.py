@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SPLS back end: columns of scores in, decisions about rows out.
+"""The SPLS back end, and FACT's: columns of scores in, decisions about rows out.
 
 columns ─► ScoreRing ─► TopK ─┬─ keys that attention keeps ──────────────► RowQueue ─► rows
                               └─ scores compared ─► Similarity ─ reference ──▲
@@ -19,12 +19,13 @@ from hdl.speculate.spls.similar import Similarity
 
 
 class SplsSelection(wiring.Component):
-    """Keeps the k largest scores of each row, and finds whether the row is similar to an earlier one of its window.
-    Equals `golden.speculate.spls`: `shifted`, `top`, `similar`.
+    """Keeps the k largest scores of each row, and finds whether the row is similar to an earlier one of its window;
+    with a `similarity_window` of 1, as in FACT, every row is critical. Equals `golden.speculate.spls`: `shifted`,
+    `top`, `similar`.
 
     Parameters
     ----------
-    config: `SpeculationConfig`, method spls.
+    config: `SpeculationConfig`, method spls or fact.
 
     Members
     -------
@@ -41,7 +42,8 @@ class SplsSelection(wiring.Component):
     def __init__(self, config: SpeculationConfig):
         self._config = config
         shape = {"rows": config.rows, "chunks": config.blocks, "score_bits": config.score_bits}
-        self._similar = Similarity(**shape, window=config.window) if config.window > 1 else None
+        window = config.similarity_window
+        self._similar = Similarity(**shape, window=window) if window > 1 else None
         # Nothing is compared, and so nothing selected for it, in windows of one row.
         self._topk = TopK(
             **shape,

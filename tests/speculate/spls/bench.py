@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SPLS back end in Amaranth's simulator: sums in, plans out, and when each column was taken and each row left."""
+"""The back end of SPLS and FACT in Amaranth's simulator: sums in, plans out, and when each column was taken and each
+row left."""
 
 from dataclasses import dataclass, field
 
@@ -76,7 +77,7 @@ def expected(config: SpeculationConfig, layer: Layer) -> list[tuple]:
         scores = golden.shifted(sums, layer.shift, config.score_bits)
         kept = golden.top(scores, layer.pairs, layer.k)
         compared = np.where(golden.top(scores, layer.pairs, layer.k_similarity), scores, 0)
-        references = golden.similar(compared, layer.s, config.window)
+        references = golden.similar(compared, layer.s, config.similarity_window)
         for row, reference in enumerate(references.tolist()):
             if reference != row:
                 beats.append((row, reference, 0, 0, 1))
@@ -97,11 +98,10 @@ def simulate(dut, config: SpeculationConfig, layers: list[Layer], *, idle=0.0, s
 
     async def bench(ctx):
         for layer in layers:
-            ctx.set(
-                dut.settings,
-                {"tokens": layer.tokens, "causal": layer.causal, "k": layer.k, "k_similarity": layer.k_similarity}
-                | {"s": layer.s, "f": 1},
-            )
+            settings = {"tokens": layer.tokens, "causal": layer.causal, "k": layer.k}
+            if config.method == "spls":
+                settings |= {"k_similarity": layer.k_similarity, "s": layer.s, "f": 1}
+            ctx.set(dut.settings, settings)
             results.append(await _run(ctx, dut, config, layer, (idle, stall, rest, hold, rng)))
 
     simulator = Simulator(dut)

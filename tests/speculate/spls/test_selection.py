@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SPLS back end against the golden model: every shape of scores, every flow, every length."""
+"""The back end of SPLS, and of FACT, against the golden model: every shape of scores, every flow, every length."""
 
 import numpy as np
 import pytest
@@ -29,15 +29,17 @@ def layers_of(config: SpeculationConfig, seed: int = 3) -> list[Layer]:
     def few(tokens, heads=1, values=3):
         return rng.integers(-values, values, (heads, tokens, tokens))
 
-    def wide(tokens, heads=1, factor=1):
-        sums = rng.integers(-2 * high, 2 * high, (heads, tokens, tokens)) * factor
+    def clipped(sums):
         return np.clip(sums, -(1 << (config.sum_bits - 1)), (1 << (config.sum_bits - 1)) - 1)
+
+    def wide(tokens, heads=1, factor=1):
+        return clipped(rng.integers(-2 * high, 2 * high, (heads, tokens, tokens)) * factor)
 
     odd = max(1, most - config.rows // 2 - 1)
     alternating = np.tile(np.where(np.arange(most) % 2, high - 1, -high), (1, most, 1))
     peaks = wide(most) // 4
     peaks[:, :, 1], peaks[:, :, most - 1] = high - 1, high - 1
-    families = np.repeat(wide(most, 1)[:, ::2], 2, axis=1)[:, :most] + few(most, values=2)
+    families = clipped(np.repeat(wide(most, 1)[:, ::2], 2, axis=1)[:, :most] + few(most, values=2))
     return [
         layer_of(wide(most, 2), k=min(5, most), k_similarity=min(3, most), s=200),
         layer_of(families, k=min(4, most), s=256),
@@ -78,6 +80,9 @@ def test_holds_what_nobody_takes() -> None:
     "fields",
     [
         {"window": 1},
+        {"method": "fact"},
+        {"method": "fact", "rows": 2, "tokens": 2, "score_bits": 4},
+        pytest.param({"method": "fact", "tokens": 12, "score_bits": 16, "head_width": 1}, marks=pytest.mark.long),
         pytest.param({"window": 2, "score_bits": 4}, marks=pytest.mark.long),
         {"rows": 2, "tokens": 2, "window": 2, "score_bits": 4},
         {"rows": 2, "tokens": 4, "window": 1, "score_bits": 8},
@@ -155,9 +160,10 @@ def test_minilm_shape(tokens: int, causal: bool) -> None:
 # Wrong rules, which the comparison must catch
 
 
-def test_tie_to_the_higher_column_is_caught(monkeypatch) -> None:
+@pytest.mark.parametrize("method", ["spls", "fact"])
+def test_tie_to_the_higher_column_is_caught(method: str, monkeypatch) -> None:
     monkeypatch.setattr(keep, "_running", lambda flags, right=keep._running: [n + 1 for n in right(flags)[:-1]] + [0])
-    config = config_of()
+    config = config_of(method=method)
     with pytest.raises(AssertionError):
         check(config, layers_of(config)[2:4])
 
