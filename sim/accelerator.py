@@ -25,6 +25,7 @@ from sim import memory, runner
 from sim.emitted import emitted
 from sim.image import image
 from sim.stack import Step
+from sim.windows import Record, Windows
 
 Int64 = NDArray[np.int64]
 PAGE = 4096
@@ -93,7 +94,7 @@ class Job:
 class Ended:
     """How a list ended. counters: by name. rate: cycles simulated in a second, if it was measured. waves: the file of
     waveforms, if they were asked for. seen: the counters behind each layer, if the host looked, some cycles late, the
-    same number each time."""
+    same number each time. record: of the windows asked for."""
 
     memory: bytes
     error_code: int
@@ -103,6 +104,7 @@ class Ended:
     rate: float = 0.0
     waves: Path | None = None
     seen: list[dict[str, int]] = field(default_factory=list)
+    record: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -197,9 +199,11 @@ def run(
     limit: int = LIMIT,
     model: memory.Model | None = None,
     watch: bool = False,
+    windows: Windows | None = None,
 ) -> Ended:
     """Runs the list that was laid out, at the simulator's own speed. model: the accelerator, if it is not to be the one
-    of `build`. watch: the host looks at the counters behind each layer.
+    of `build`. watch: the host looks at the counters behind each layer. windows: of which a model that has a probe
+    leaves the record.
 
     Raises `SimulationError` if it does not end within `limit` cycles, or breaks a rule of the bus; with `watch`, also
     if it gives the list up.
@@ -213,12 +217,14 @@ def run(
         *(memory.read(OFFSETS[f"ERROR_{name}"]) for name in ("CODE", "DESCRIPTOR")),
         *read,
     ]
-    job = memory.Job(bytes(laid.memory.content), steps, pace=pace, limit=limit + 10 * len(steps) + 1000)
+    job = memory.Job(
+        bytes(laid.memory.content), steps, pace=pace, limit=limit + 10 * len(steps) + 1000, windows=windows
+    )
     found = memory.run(model or build(config), job)
     *earlier, (code, index, *last) = _between_waits(steps, found.values)
     counters = _counters(last)
     seen = [*map(_counters, earlier), counters] if watch else []
-    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate, found.waves, seen)
+    return Ended(found.memory, code, index, counters["CYCLES"], counters, found.rate, found.waves, seen, found.record)
 
 
 def _between_waits(steps: Sequence[memory.Step], values: Sequence[int]) -> list[list[int]]:

@@ -12,7 +12,7 @@ import pickle
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import numpy as np
 from config.errors import require
 from sim import runner
 from sim.axi import PAYLOADS, RULES
+from sim.windows import FILE, SETTINGS, Record, Windows, probe
 
 RTL = Path(__file__).resolve().parent / "rtl"
 CONTROL, MEMORY = "s_axi_ctrl", "m_axi"
@@ -108,7 +109,7 @@ class Job:
     image: content of the memory from `base` on; what lies behind it is zeros. steps: of the host. bad_read, bad_write:
     numbers of the word read, and of the burst written, that the memory answers with an error. patience: cycles that an
     offer at the memory's port may wait, if there is a limit. settled: nothing may be under way when the host has done
-    its last step. limit: cycles.
+    its last step. limit: cycles. windows: in which the signals of the model's probe are recorded; it has to have one.
     """
 
     image: bytes
@@ -121,6 +122,7 @@ class Job:
     settled: bool = True
     seed: int = 1
     limit: int = 10_000_000
+    windows: Windows | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Run:
     """memory: content afterwards, as long as the image. values: what each step read, 0 if it does not. answers: of
     each step, 0, or 2 or 3, an error. ends: the cycle of the run in which each step was over. words_read,
     words_written: of the memory, since the last reset. cycles: of the whole run. rate: cycles simulated in a second.
-    waves: the file of waveforms, if they were asked for."""
+    waves: the file of waveforms, if they were asked for. record: of the windows that were asked for."""
 
     memory: bytes
     values: list[int]
@@ -139,24 +141,35 @@ class Run:
     cycles: int
     rate: float
     waves: Path | None
+    record: Record | None = None
 
 
 @dataclass(frozen=True)
 class Model:
-    """A top between memory and host: the folder of its simulation."""
+    """A top between memory and host: the folder of its simulation, and the signals inside the top that its probe
+    records."""
 
     top: str
     bus_bytes: int
     memory_bytes: int
     folder: Path
+    probed: Mapping[str, int] = field(default_factory=dict)
 
 
-def build(text: str, top: str, *, memory_bytes: int = 1 << 20, brief: bool = False) -> Model:
+def build(
+    text: str,
+    top: str,
+    *,
+    memory_bytes: int = 1 << 20,
+    brief: bool = False,
+    probed: Mapping[str, int] | None = None,
+) -> Model:
     """Built if need be.
 
     text: Verilog of module `top`, which has an AXI4 master m_axi_… of whole words, an AXI4-Lite slave s_axi_ctrl_… of
     32 bits, an interrupt (`interrupt` or `irq`), and aclk and aresetn, or clk and rst. memory_bytes: of the memory, a
-    power of two. brief: as of `runner.build`. Raises `Refusal` for a top with other ports.
+    power of two. brief: as of `runner.build`. probed: signals that windows of a run record, as
+    of `windows.probe`. Raises `Refusal` for a top with other ports.
     """
     require(
         memory_bytes >= 256 and not memory_bytes & (memory_bytes - 1),
@@ -179,9 +192,9 @@ def build(text: str, top: str, *, memory_bytes: int = 1 << 20, brief: bool = Fal
     bus_bytes = ports[f"{MEMORY}_rdata"] // 8
     sources = "".join((RTL / f"axi_{part}.sv").read_text(encoding="utf-8") for part in ("memory", "checker", "host"))
     links = {**{name: f"{name}" for name in ports if name.startswith(kinds)}, **clocks, irq: "irq"}
-    harness = _harness(top, ports, links, memory_bytes // bus_bytes)
+    harness = _harness(top, ports, links, memory_bytes // bus_bytes, probed or {})
     folder = runner.build(f"{text}\n{sources}\n{harness}", f"{top}_memory", brief=brief)
-    return Model(top, bus_bytes, memory_bytes, folder)
+    return Model(top, bus_bytes, memory_bytes, folder, probed or {})
 
 
 def ports_of(text: str, top: str) -> dict[str, int]:
@@ -209,8 +222,9 @@ _SETTINGS = {
 """Inputs of the memory with their bits."""
 
 
-def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int) -> str:
-    inputs = [f"input {_range(bits)}{name}" for name, bits in {**_SETTINGS, "patience": 32, "ends": 1}.items()]
+def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int, probed: Mapping[str, int]) -> str:
+    given = {**_SETTINGS, "patience": 32, "ends": 1} | (SETTINGS if probed else {})
+    inputs = [f"input {_range(bits)}{name}" for name, bits in given.items()]
     outputs = [f"output [31:0] {name}" for name in ("words_read", "words_written")]
     outputs += [f"output {_range(bits)}{port}_{name}" for port in (MEMORY, CONTROL) for name, bits in BREACH.items()]
     outputs += ["output stops", "output over", "output unserved", "output reg [31:0] now"]
@@ -227,8 +241,8 @@ def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int)
     lines += [f"    {_joined(memory)});"]
     host = _channels(ports, CONTROL) | {name: name for name in ("irq", "now", "over", "reset", *_FAILS)}
     lines += [f"axi_host #(.ADDRESS({ports[f'{CONTROL}_awaddr']})) host (.clk(clk), .rst(power), {_joined(host)});"]
-    lines += [_checker(ports, MEMORY, lite=False), _checker(ports, CONTROL, lite=True), "endmodule", ""]
-    return "\n".join(lines)
+    lines += [_checker(ports, MEMORY, lite=False), _checker(ports, CONTROL, lite=True)]
+    return "\n".join([*lines, *([probe(probed, "top")] if probed else []), "endmodule", ""])
 
 
 def _checker(ports: dict[str, int], prefix: str, *, lite: bool) -> str:
@@ -273,6 +287,7 @@ def run(model: Model, job: Job) -> Run:
     counts, rate = pickle.loads((work / "results.pickle").read_bytes())
     steps = [line.split() for line in (work / "host.out").read_text(encoding="ascii").splitlines()]
     memory = _from_hex((work / "memory.out").read_text(encoding="ascii"), model.bus_bytes)
+    record = Record(work / FILE, model.probed, job.windows) if job.windows else None
     if not runner.waves_wanted():
         shutil.rmtree(work)
     words_read, words_written, cycles = counts
@@ -286,6 +301,7 @@ def run(model: Model, job: Job) -> Run:
         cycles,
         rate,
         work / runner.DUMP if runner.waves_wanted() else None,
+        record,
     )
 
 
@@ -304,6 +320,7 @@ def _settings(model: Model, job: Job) -> dict[str, int]:
         "dump_first": 0,
         "dump_last": last,
         "patience": job.patience or 0,
+        **(job.windows.settings if job.windows else {}),
     }
 
 

@@ -45,6 +45,8 @@ class Program:
     """States with an asynchronous input ..."""
     forced_to: Index
     """... and for each of them the value that it has under it."""
+    shown: tuple[Index, Index]
+    """For each state the net that shows it, and the net that shows its complement; -1 where there is none."""
     clock_nets: Index
     clock_gate: Index
     """For each clock net the number of its gate, or len(enables) where the clock is free."""
@@ -193,6 +195,19 @@ class _Compiler:
             gates.append(np.array([gate_of[int(net)] for net in group.pins[clock or ""]], dtype=np.int64))
         return _concatenate(data), np.concatenate([np.zeros(0, dtype=np.int64), *gates]), forced
 
+    def shown(self) -> tuple[Index, Index]:
+        """The nets of each state and of its complement."""
+        true, complement = [], []
+        for group, cell in self.flops:
+            assert cell.state is not None
+            for name, found in ((cell.state.name, true), (cell.state.inverse, complement)):
+                pins = [
+                    pin.name for pin in cell.outputs if pin.function and pin.function.node == Node("var", name=name)
+                ]
+                found.append(group.pins[pins[0]] if pins else np.full(len(group.cells), -1, dtype=np.int64))
+        empty = np.zeros(0, dtype=np.int64)
+        return np.concatenate([empty, *true]), np.concatenate([empty, *complement])
+
     def enables(self) -> Signal:
         made: list[Signal] = []
         for gate in self.clocks.gates:
@@ -255,6 +270,7 @@ class _Compiler:
             enables=reference(enables),
             forced=np.concatenate([np.zeros(0, dtype=np.int64), *(numbers for numbers, _ in forced)]),
             forced_to=reference(_concatenate([value for _, value in forced])),
+            shown=self.shown(),
             clock_nets=self.clock_nets,
             clock_gate=np.array(
                 [self.clocks.gate_of[int(net)] % (gates + 1) for net in self.clock_nets], dtype=np.int64

@@ -74,11 +74,19 @@ class Simulator:
     def _is_clock(self, port: Port) -> bool:
         return bool(np.isin(port.nets, self.program.clock_nets).any())
 
-    def run(self, stimulus: Mapping[str, NDArray[np.integer]], *, start: int = 1, stop: int | None = None) -> Run:
-        """Runs from an all-zero state and counts over the cycles start..stop-1 (default: all but the first).
+    def run(
+        self,
+        stimulus: Mapping[str, NDArray[np.integer]],
+        *,
+        start: int = 1,
+        stop: int | None = None,
+        begin: Bits | None = None,
+    ) -> Run:
+        """Counts over the cycles start..stop-1 (default: all but the first).
 
         stimulus: for every input but the clock, integers [cycles] or [cycles, streams], or bits
-        [cycles, streams, width].
+        [cycles, streams, width]. begin: of the first cycle, what each state is, bits [streams, states] in the order of
+        `Program.shown`; default: zeros.
         """
         packed = self._pack(stimulus)
         cycles = packed.shape[0]
@@ -86,6 +94,8 @@ class Simulator:
         if not 1 <= start < stop <= cycles:
             raise Refusal(f"The counted cycles must lie within 1..{cycles} and be at least one, not {start}..{stop}.")
         state = _State(self.program, self.words, self.word, self.streams)
+        if begin is not None:
+            state.set(self._words(begin[np.newaxis])[0])
         taken = np.empty((cycles, len(self.program.observed), self.words), dtype=self.word)
         for cycle in range(cycles):
             state.cycle(packed[cycle], first=cycle == 0)
@@ -106,7 +116,11 @@ class Simulator:
         parts = [self._port_bits(port, np.asarray(stimulus[port.name])) for port in self.inputs]
         if len({len(part) for part in parts}) > 1:
             raise Refusal("The stimuli of all inputs must have the same number of cycles.")
-        bits = np.concatenate(parts, axis=2).transpose(0, 2, 1)
+        return self._words(np.concatenate(parts, axis=2))
+
+    def _words(self, bits: Bits) -> Words:
+        """Bits [cycles, streams, width] as words [cycles, width, words]."""
+        bits = bits.transpose(0, 2, 1)
         octets = np.packbits(bits, axis=2, bitorder="little")
         size = self.words * np.dtype(self.word).itemsize
         padded = np.zeros((*octets.shape[:2], size), dtype=np.uint8)
@@ -162,6 +176,11 @@ class _State:
         lanes[:streams] = 1
         self.lanes = np.packbits(lanes, bitorder="little").view(word)
         self.levels = [_Level(self.values, nodes, *level) for level in program.levels]
+
+    def set(self, states: Words) -> None:
+        """What the flip-flops are, in the first cycle."""
+        program = self.program
+        self.values[program.first_state : program.first_state + program.states] = states
 
     def cycle(self, inputs: Words, *, first: bool) -> None:
         """One clock edge (none before the first cycle), new inputs, and the logic behind them."""

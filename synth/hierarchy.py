@@ -28,14 +28,15 @@ Modules = dict[str, Any]
 Instance = tuple[str, str, str]
 """Path, sub-block, module."""
 
-_MEMORY = "FORESHIFT_MEMORY"
-_STUBS = f"""
-(* blackbox, keep *) module {_MEMORY}; parameter SIZE = 0; parameter WIDTH = 0; endmodule
-(* blackbox, keep *) module {_MEMORY}_IN (input CK, D); endmodule
-(* blackbox, keep *) module {_MEMORY}_OUT (input CK, output Q); endmodule
+MEMORY = "FORESHIFT_MEMORY"
+STUBS = f"""
+(* blackbox, keep *) module {MEMORY}; parameter SIZE = 0; parameter WIDTH = 0; parameter ABITS = 0;
+parameter WR_PORTS = 0; endmodule
+(* blackbox, keep *) module {MEMORY}_IN (input CK, D); endmodule
+(* blackbox, keep *) module {MEMORY}_OUT (input CK, output Q); endmodule
 """
 # What a memory's ports take and give, pin by pin; the words are only counted. Bits written together have one enable.
-_MEMORIES = f"""
+MEMORIES = f"""
 (* techmap_celltype = "$mem_v2" *)
 module memory_as_ports (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN, WR_ADDR, WR_DATA);
   parameter MEMID = "";
@@ -53,24 +54,24 @@ module memory_as_ports (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CL
   wire _TECHMAP_FAIL_ = RD_PORTS != 1 || RD_CLK_ENABLE != 1;
   wire [WR_PORTS-1:0] enabled;
   wire [PINS-1:0] taken = {{RD_EN, RD_ADDR, WR_ADDR, enabled, WR_DATA}};
-  {_MEMORY} #(.SIZE(SIZE), .WIDTH(WIDTH)) _TECHMAP_REPLACE_ ();
+  {MEMORY} #(.SIZE(SIZE), .WIDTH(WIDTH), .ABITS(ABITS), .WR_PORTS(WR_PORTS)) _TECHMAP_REPLACE_ ();
   genvar i;
   generate
     for (i = 0; i < WR_PORTS; i = i + 1) begin : write
       assign enabled[i] = |WR_EN[i*WIDTH +: WIDTH];
     end
     for (i = 0; i < PINS; i = i + 1) begin : in
-      {_MEMORY}_IN pin (.CK(RD_CLK[0]), .D(taken[i]));
+      {MEMORY}_IN pin (.CK(RD_CLK[0]), .D(taken[i]));
     end
     for (i = 0; i < WIDTH; i = i + 1) begin : out
-      {_MEMORY}_OUT pin (.CK(RD_CLK[0]), .Q(RD_DATA[i]));
+      {MEMORY}_OUT pin (.CK(RD_CLK[0]), .Q(RD_DATA[i]));
     end
   endgenerate
 endmodule
 """
 _MEMORY_PINS = f"""
-module {_MEMORY}_IN (CK, D); input CK, D; DFF_X1 pin (.CK(CK), .D(D)); endmodule
-module {_MEMORY}_OUT (CK, Q); input CK; output Q; DFF_X1 pin (.CK(CK), .Q(Q)); endmodule
+module {MEMORY}_IN (CK, D); input CK, D; DFF_X1 pin (.CK(CK), .D(D)); endmodule
+module {MEMORY}_OUT (CK, Q); input CK; output Q; DFF_X1 pin (.CK(CK), .Q(Q)); endmodule
 """
 
 READ = """\
@@ -83,7 +84,7 @@ opt_clean
 """
 """A design whose memories are as they were."""
 
-_SCRIPT = """\
+SCRIPT = """\
 read_verilog stubs.v
 {read}
 setparam -set INIT 1'bx t:$mem_v2
@@ -199,8 +200,8 @@ def measure(
 
 
 def _map(text: str, top: str, owner: Mapping[str, str], work: Path, liberty: Path) -> None:
-    inputs = {"design.v": text, "stubs.v": _STUBS, "memories.v": _MEMORIES}
-    script = _SCRIPT.format(read=READ.format(top=top), top=top, to_cells=to_cells(text, top, owner))
+    inputs = {"design.v": text, "stubs.v": STUBS, "memories.v": MEMORIES}
+    script = SCRIPT.format(read=READ.format(top=top), top=top, to_cells=to_cells(text, top, owner))
     mapping.run_yosys(script, top, inputs, work, liberty)
 
 
@@ -224,7 +225,7 @@ def _instances(modules: Modules, owner: Mapping[str, str], top: str, module: str
     short = module.removeprefix(top).removeprefix("_")
     yield path, owner[short], module
     for name, cell in modules[module]["cells"].items():
-        if cell["type"] in modules and not cell["type"].startswith(_MEMORY):
+        if cell["type"] in modules and not cell["type"].startswith(MEMORY):
             yield from _instances(modules, owner, top, cell["type"], f"{path}/{name}" if path else name)
 
 
@@ -262,12 +263,12 @@ class _Own:
 
 def _own(cells: Collection[Any], top: str, library: Library) -> _Own:
     kinds = Counter(cell["type"] for cell in cells)
-    strange = [kind for kind in kinds if kind not in library.cells and not kind.startswith((top, _MEMORY))]
+    strange = [kind for kind in kinds if kind not in library.cells and not kind.startswith((top, MEMORY))]
     if strange:
         raise Refusal(f"Every cell of {top} must be mapped, but {', '.join(strange)} is left; report this.")
     known = [(library.cells[kind], count) for kind, count in kinds.items() if kind in library.cells]
     registers = [(cell.area * count, count) for cell, count in known if cell.state is not None]
-    sizes = [cell["parameters"] for cell in cells if cell["type"] == _MEMORY]
+    sizes = [cell["parameters"] for cell in cells if cell["type"] == MEMORY]
     return _Own(
         area=sum(cell.area * count for cell, count in known),
         register_area=sum(area for area, _ in registers),

@@ -103,6 +103,7 @@ def estimate(
     input_slew_ns: float = 0.0,
     clock_slew_ns: float = 0.0,
     output_load_ff: float = 0.0,
+    port_loads: Mapping[str, Floats] | None = None,
     joint_states: bool = False,
 ) -> Power:
     """Energy of every cell at this activity. See `synth.slews` for the first options.
@@ -114,7 +115,7 @@ def estimate(
         raise Refusal(f"The clock period must be positive, not {clock_period_ns} ns.")
     if len(activity.toggles) != netlist.nets:
         raise Refusal(f"The activity must be of this netlist's {netlist.nets} nets, not of {len(activity.toggles)}.")
-    load = loads(netlist, library, wire_load, fanout_scale, output_load_ff)
+    load = loads(netlist, library, wire_load, fanout_scale, output_load_ff, port_loads)
     slews = transitions(netlist, library, load, input_slew_ns, clock_slew_ns)
     return _Estimator(netlist, library, activity, load, slews, joint_states).run(clock_period_ns)
 

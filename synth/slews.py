@@ -53,8 +53,11 @@ def loads(
     wire_load: WireLoad | None = None,
     fanout_scale: Mapping[str, float] | None = None,
     output_load_ff: float = 0.0,
+    port_loads: Mapping[str, Floats] | None = None,
 ) -> Loads:
     """Pin capacitances behind each net, wire by fan-out (none by default), and `output_load_ff` at every output port.
+
+    port_loads: for ports by name, what is behind each bit of them outside of the netlist, fF, [bits].
 
     fanout_scale: for nets by name (a port's bits by `name[index]`, or all of a port by `name`), how many equal copies
     of what they drive exist, of which the netlist holds one.
@@ -72,6 +75,8 @@ def loads(
             count = np.bincount(port.nets, minlength=netlist.nets)
             caps += count * output_load_ff
             fanout += count
+    for name, outside in (port_loads or {}).items():
+        caps += np.bincount(netlist.ports[name].nets, outside, minlength=netlist.nets)
     scale = _scale(netlist, fanout_scale or {})
     caps *= scale
     if wire_load is not None:

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pieces of whole accelerators, and the blocks that they count in."""
+
+from synth import execution, hierarchy, speculation
+
+PREDICTION = "prediction"
+"""What begins with this, and a colon, is what an accelerator without speculation has not."""
+_SELECTION = ("top-k", "similarity", "queue", "sums", "threshold unit", "clip", "lists", "masks", "maxima", "powers")
+
+
+_INSIDE = ("predictor", "selection", "recorder", "scorer")
+"""Modules of a speculation unit that are named after it, where it is a part."""
+
+
+def _of(table: hierarchy.Parts, *names: str) -> tuple[str, ...]:
+    found = (module for name in names for module in table[name])
+    return tuple(f"speculation_{module}" if module.startswith(_INSIDE) else module for module in found)
+
+
+BLOCKS = {
+    "prediction: array": _of(speculation.PARTS, "encoders", "array"),
+    "prediction: projector": _of(speculation.PARTS, "projector"),
+    "prediction: selection": tuple(name for name in _of(speculation.PARTS, *_SELECTION) if name != "power"),
+    "prediction: buffers": _of(speculation.PARTS, "buffers"),
+    "prediction: control": ("speculation", *_of(speculation.PARTS, "recorder", "control")),
+    "prediction: feeds, plan": ("predictor_feed", "predictor_weights", "plan", "item_reader"),
+    "array 1": _of(execution.ATTENTION_PARTS, *execution.ATTENTION_BLOCKS["array 1, dot lines"]),
+    "array 2": _of(execution.ATTENTION_PARTS, *execution.ATTENTION_BLOCKS["array 2, PE lines"]),
+    "kept pairs to lines": _of(
+        execution.ATTENTION_PARTS, "dispatcher", "items, choice of a bank", "crossbars", "picks on their way, rows"
+    ),
+    "buffers of Q, K, V": ("banks", "query_feed"),
+    "softmax": (
+        *_of(execution.ATTENTION_PARTS, "softmax at lines: powers, scales", "softmax at lines: scores, codes"),
+        *("power", "key_total", "divider"),
+    ),
+    "dense work to arrays": ("engine0", "engine1", "tiles0", "tiles1", "engine0_feed", "engine1_feed"),
+    "activations": ("activations", "contexts", "context_bank", "input_bank", "hidden_bank"),
+    "residual sums, LayerNorm": (
+        "row_pass",
+        "residual",
+        "residual_scaler",
+        "layer_norm",
+        "norm_lane",
+        "norm_scaler",
+        "norm_sums",
+    ),
+    "GELU": ("gelu", "tables"),
+    "memory port": ("reader", "writer", "bursts_16", "bursts_256"),
+    "control": ("", "core", "attention", "router", "packer", "inputs", "sequencer", "walker", "registers", "counters"),
+}
+"""Block → its pieces, named without the top's name in front. All other modules dissolve into what holds them."""
