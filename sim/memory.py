@@ -283,7 +283,9 @@ def run(model: Model, job: Job) -> Run:
     (work / "memory.in").write_text(_to_hex(job.image, model.bus_bytes), encoding="ascii")
     (work / "host.in").write_text("".join(f"{step.line}\n" for step in job.steps), encoding="ascii")
     (work / "jobs.pickle").write_bytes(pickle.dumps((_settings(model, job), job.settled, job.limit)))
-    runner.run(model.folder, f"{model.top}_memory", "sim.memory_bench", work, {runner.JOB: str(work)})
+    # Of registers that are always equal a netlist has one: before anything is in them as well.
+    settings, name = {runner.JOB: str(work)}, f"{model.top}_memory"
+    runner.run(model.folder, name, "sim.memory_bench", work, settings, from_zeros=job.windows is not None)
     counts, rate = pickle.loads((work / "results.pickle").read_bytes())
     steps = [line.split() for line in (work / "host.out").read_text(encoding="ascii").splitlines()]
     memory = _from_hex((work / "memory.out").read_text(encoding="ascii"), model.bus_bytes)

@@ -49,8 +49,9 @@ _LARGE = 50_000
 _WORTH_SHARING = 2_000
 _IN_PARTS = " VM_PARALLEL_BUILDS=1"
 _BRIEF = " OPT_FAST=-O0"
-# Registers and memories start at random, as nothing says what they hold before reset.
+# Registers and memories start at random, as nothing says what they hold before reset; or, where it is asked for, at 0.
 _PLUSARGS = ["+verilator+rand+reset+2", "+verilator+seed+1"]
+_ZEROS = ["+verilator+rand+reset+0"]
 # Few files: each reads the same large headers.
 _OPTIONS = ("-O3", "--x-assign", "0", "-Wno-fatal", "--output-split", "3000000")
 # In a large model, instances of a module are to have one code: then they may not be mixed with what is around each.
@@ -233,8 +234,9 @@ def _shared(modules: Mapping[str, str]) -> list[str]:
     return [name for name, text in modules.items() if len(text) > _WORTH_SHARING and count(name) > 1]
 
 
-def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str]) -> None:
+def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str], *, from_zeros: bool = False) -> None:
     """Run the cocotb tests of module `bench` on a built model, in folder `work`, with `settings` in its environment.
+    from_zeros: registers and memories start at zero, and not at random.
 
     Raises `SimulationError` if a test fails.
     """
@@ -250,7 +252,7 @@ def run(folder: Path, top: str, bench: str, work: Path, settings: dict[str, str]
             test_dir=work,
             results_xml=str(work.resolve() / "results.xml"),
             extra_env=settings | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
-            plusargs=_PLUSARGS,
+            plusargs=_ZEROS if from_zeros else _PLUSARGS,
             log_file=log,
             waves=waves_wanted(),
         )

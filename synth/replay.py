@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from config.errors import require
 from sim.windows import Record
@@ -22,6 +23,7 @@ from synth.gatesim import Bits, Simulator
 from synth.liberty import Library
 from synth.netlist import SEPARATOR, Netlist
 from synth.pieces import Design, Mapped, named
+from synth.slews import constants
 
 Place = tuple[str, int]
 """A signal's path below its piece, and a bit of it."""
@@ -157,9 +159,18 @@ def replay(piece: Piece, paths: Sequence[str], record: Record, library: Library,
     simulator = Simulator(piece.netlist, library, streams)
     begin = np.stack([seen.bit(place)[0] ^ flip for place, flip in piece.states], axis=-1) if piece.states else None
     stimulus = {port: seen.bits(places) for port, places in piece.drives.items()}
-    run = simulator.run(stimulus, begin=begin)
+    # A piece without a register has a clock that goes nowhere but to its memories.
+    idle = [port for port in simulator.inputs if port.name in CLOCKS]
+    stimulus |= {port.name: np.zeros((record.length, 1, len(port.nets)), np.uint8) for port in idle}
+    run, constant = simulator.run(stimulus, begin=begin), constants(piece.netlist, library)
     for port, places in piece.shows.items():
-        wrong = np.argwhere(run.outputs[port] != seen.bits(places))
+        wanted = seen.bits(places)
+        differs = run.outputs[port] != wanted
+        # A register that is only ever loaded with a one is a one in the netlist, and in the RTL once it is loaded.
+        ones = constant[piece.netlist.ports[port].nets] == 1
+        if ones.any():
+            differs[..., ones] &= seen.ever(wanted[..., ones])
+        wrong = np.argwhere(differs)
         if len(wrong):
             cycle, stream, bit = wrong[0].tolist()
             name, at = places[bit]
@@ -181,6 +192,14 @@ class _Seen:
     def bits(self, places: Sequence[Place]) -> Bits:
         """[cycle, stream, bit]"""
         return np.stack([self.bit(place) for place in places], axis=-1)
+
+    def ever(self, bits: Bits) -> NDArray[np.bool_]:
+        """[cycle, stream, bit]: has the bit been one, in this cycle of the instance or one recorded before it?"""
+        cycles, _, width = bits.shape
+        windows, instances = len(self._windows), len(self._paths)
+        in_order = bits.reshape(cycles, windows, instances, width).swapaxes(0, 1).reshape(-1, instances, width)
+        so_far: NDArray[np.bool_] = np.maximum.accumulate(in_order, axis=0) != 0
+        return so_far.reshape(windows, cycles, instances, width).swapaxes(0, 1).reshape(bits.shape)
 
     def bit(self, place: Place) -> Bits:
         """[cycle, stream]"""
