@@ -52,6 +52,7 @@ marked = $$(grep -rl --include='test_*.py' 'mark\.$(1)' tests)
 
 YOSYS_READY := build/cache/yowasp/ready
 CELLS := build/cache/nangate45/stdcells.lib
+SECOND_CELLS := build/cache/osu018/osu018_stdcells.lib
 
 # An environment that was moved, or whose interpreter is gone, is made again.
 ifneq ($(shell test -x $(PY) && cat .venv/stamps/venv 2>/dev/null),$(CURDIR))
@@ -64,7 +65,7 @@ help: ## this list
 verilog: writable $(call stamps,verilog) $(YOSYS_READY) ## write the synthesizable Verilog of every preset to build/rtl
 	@$(PY) -m foreshift verilog
 
-test: writable system-sim $(call stamps,test) $(YOSYS_READY) $(CELLS) ## run every test: golden model, simulation, proofs, flow
+test: writable system-sim $(call stamps,test) $(YOSYS_READY) $(CELLS) $(SECOND_CELLS) ## run every test: golden model, simulation, proofs, flow
 	@$(PY) -m pytest $(PARALLEL) tests
 
 demo: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## predict a sentence's attention in RTL simulation (TEXT="...")
@@ -124,6 +125,9 @@ $(YOSYS_READY): .venv/stamps/rtl
 
 $(CELLS): | .venv/stamps/rtl
 	@$(PY) -m synth.library
+
+$(SECOND_CELLS): | .venv/stamps/rtl
+	@$(PY) -m synth.osu018
 
 system-sim system-timing: system-%:
 	@$(PYTHON) tools/system.py $*

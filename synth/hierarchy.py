@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from config.errors import Refusal
+from synth import liberty as liberty_files
 from synth import mapping, timing
 from synth.liberty import Library
+from synth.roles import roles_of
 
 Parts = Mapping[str, tuple[str, ...]]
 """Sub-block → its modules, named without the top's name in front; the top itself has no name, and is `CONTROL`."""
@@ -70,8 +72,8 @@ module memory_as_ports (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CL
 endmodule
 """
 _MEMORY_PINS = f"""
-module {MEMORY}_IN (CK, D); input CK, D; DFF_X1 pin (.CK(CK), .D(D)); endmodule
-module {MEMORY}_OUT (CK, Q); input CK; output Q; DFF_X1 pin (.CK(CK), .Q(Q)); endmodule
+module {MEMORY}_IN (CK, D); input CK, D; {{cell}} pin (.{{clock}}(CK), .{{data}}(D)); endmodule
+module {MEMORY}_OUT (CK, Q); input CK; output Q; {{cell}} pin (.{{clock}}(CK), .{{output}}(Q)); endmodule
 """
 
 READ = """\
@@ -100,6 +102,7 @@ write_verilog -noattr -noexpr -nohex -nodec netlist.v
 
 _TIMING = """
 read_liberty {liberty}
+set_cmd_units -time ns -capacitance fF
 read_verilog timing.v
 link_design {top}
 create_clock -name clk -period 1 [get_ports clk]
@@ -280,7 +283,8 @@ def _own(cells: Collection[Any], top: str, library: Library) -> _Own:
 def _clocks(top: str, paths: list[Instance], work: Path, liberty: Path, passed: str | None) -> dict[str, float]:
     """Highest clock of each sub-block, in MHz."""
     text = re.sub(r"\bsigned\b", "", (work / "netlist.v").read_text(encoding="utf-8"))
-    (work / "timing.v").write_text(text + _MEMORY_PINS, encoding="utf-8")
+    pins = _MEMORY_PINS.format(**asdict(roles_of(liberty_files.read(liberty)).flip_flop))
+    (work / "timing.v").write_text(text + pins, encoding="utf-8")
     through = " ".join(f"{{{path}}}" for path, part, _ in paths if part == passed)
     script = _TIMING.format(liberty=liberty.resolve(), top=top)
     if passed:

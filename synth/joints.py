@@ -14,6 +14,7 @@ from synth.liberty import Library
 from synth.netlist import SEPARATOR, Netlist
 from synth.pieces import Design
 from synth.replay import Place, place_of
+from synth.roles import roles_of
 from synth.slews import loads
 
 Outside = dict[str, Floats]
@@ -22,7 +23,8 @@ Outside = dict[str, Floats]
 
 def outside(design: Design, netlists: Mapping[str, Netlist], library: Library) -> dict[str, Outside]:
     """What is behind the outputs of each piece, by name. A memory's input pin is as large as a flip-flop's."""
-    pin = library.cells["DFF_X1"].pins["D"].rise_cap
+    register = roles_of(library).flip_flop
+    pin = library.cells[register.cell].pins[register.data].rise_cap
     return _Joints(design, netlists, library, pin).found()
 
 

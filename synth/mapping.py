@@ -5,9 +5,13 @@ encode, front, row   kept as modules: their areas are reported apart, a row is m
 tree, merge          carry-save adders; they become full-adder cells before ABC could take them apart
 adder                the carry-propagating adder behind them: mapped for speed, everything else for area
 accumulators         a memory: left out as a black box, reported in bits
+
+Which cell is a full adder, a clock gate, a buffer or a constant is found in the library (`synth.roles`). Scripts say
+`cells full_adders` and the like for what is to be done with it.
 """
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -15,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import Refusal
+from synth import liberty as liberty_files
 from synth.liberty import Library
+from synth.roles import FullAdder, Roles, roles_of
 
 FRONT, ADDER = "front", "adder"
 BLOCKS = ("encode", FRONT, "row")
@@ -30,9 +36,9 @@ _FOR_AREA = "+strash;&get,-n;&fraig,-x;&put;scorr;dc2;dch,-f;amap,-m;buffer,-N,2
 # The adder keeps its prefix tree: nothing that would restructure it comes before `map`. That may leave gates without a
 # load, at which `buffer` ends the script; `cleanup` takes them away, and nothing else.
 _FOR_SPEED = "+strash;map;cleanup;buffer,-N,12;upsize,{D};dnsize,{D};stime,-p"
-_CONSTRAINTS = "set_driving_cell BUF_X2\nset_load 10.0\n"
+_CONSTRAINTS = "set_driving_cell {buffer}\nset_load 10.0\n"
 
-FULL_ADDERS = r"""
+_FULL_ADDERS = r"""
 module \$fa (A, B, C, X, Y);
   parameter WIDTH = 1;
   input [WIDTH-1:0] A, B, C;
@@ -40,7 +46,7 @@ module \$fa (A, B, C, X, Y);
   genvar i;
   generate
     for (i = 0; i < WIDTH; i = i + 1) begin : bits
-      FA_X1 adder (.A(A[i]), .B(B[i]), .CI(C[i]), .CO(X[i]), .S(Y[i]));
+      {cell} adder (.{0}(A[i]), .{1}(B[i]), .{2}(C[i]), .{carry}(X[i]), .{sum}(Y[i]));
     end
   endgenerate
 endmodule
@@ -62,15 +68,15 @@ flatten
 opt
 alumacc
 opt
-techmap -map full_adders.v
+cells full_adders
 techmap
 opt -fast
-clockgate -pos CLKGATE_X1 E:CK:GCK -min_net_size 4
+cells clock_gates
 dfflibmap -liberty cells.lib
 opt
 """
 _BUFFERED = """\
-iopadmap -bits -outpad BUF_X2 A:Z {buffered}
+cells buffers {buffered}
 """
 _FAST_TO_CELLS = """\
 select {fast}
@@ -82,7 +88,7 @@ flatten
 _REST_TO_CELLS = """\
 abc -liberty cells.lib -D {period} -constr abc.constr -script {for_area}
 setundef -zero
-hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z"""
+cells constants"""
 
 _SCRIPT = """
 read_verilog design.v
@@ -97,7 +103,6 @@ tee -q -o area.json stat -top {top} -liberty cells.lib -json -hierarchy
 write_json netlist.json
 write_verilog -noattr -noexpr -nohex -nodec netlist.v
 """
-_REQUIRED_CELLS = ("FA_X1", "CLKGATE_X1", "BUF_X2", "LOGIC0_X1", "LOGIC1_X1")
 
 
 @dataclass(frozen=True)
@@ -130,14 +135,8 @@ class Mapped:
 def map_design(verilog: str, top: str, folder: Path, liberty: Path, library: Library) -> Mapped:
     """Map the Verilog text of an array's top module; results go to `folder`, which appears as a whole or not at all.
 
-    Raises `Refusal` if the library lacks a cell that the flow names, or Yosys fails.
+    Raises `Refusal` if the library lacks a cell that the flow cannot do without, or Yosys fails.
     """
-    missing = [cell for cell in _REQUIRED_CELLS if cell not in library.cells]
-    if missing:
-        raise Refusal(
-            f"The cell library must have {', '.join(_REQUIRED_CELLS)}, but {liberty} lacks {', '.join(missing)}; "
-            "leave LIBERTY unset, or name a library with these cells."
-        )
     work = folder.with_name(folder.name + ".part")
     cells = to_cells(top, kept=BLOCKS, trees=TREES, fast=[ADDER], buffered=[FRONT])
     run_yosys(_SCRIPT.format(top=top, to_cells=cells), top, {"design.v": verilog}, work, liberty)
@@ -150,7 +149,7 @@ def map_design(verilog: str, top: str, folder: Path, liberty: Path, library: Lib
 def to_cells(
     top: str, *, kept: Iterable[str], trees: Iterable[str], fast: Iterable[str], buffered: Iterable[str]
 ) -> str:
-    """The commands, without a newline at the end, that map the design that Yosys holds onto cells.
+    """The commands for `run_yosys`, without a newline at the end, that map the design that Yosys holds onto cells.
 
     Modules are named without the top's name in front. kept: those that stay modules; trees: carry-save adders, which
     become full-adder cells; fast: those that are mapped for speed, and then dissolve; buffered: those that drive far.
@@ -176,12 +175,39 @@ def to_cells(
     )
 
 
+def full_adders(adder: FullAdder) -> str:
+    """Verilog by which Yosys's techmap turns its own full adders into these."""
+    return _FULL_ADDERS.format(*adder.inputs, cell=adder.cell, carry=adder.carry, sum=adder.sum)
+
+
+def _commands(roles: Roles) -> dict[str, str]:
+    """What stands for the lines `cells NAME` of a script; nothing where the library has no such cell."""
+    gate, one, zero = roles.clock_gate, roles.one, roles.zero
+    commands = dict.fromkeys(("full_adders", "clock_gates", "constants"), "")
+    commands["buffers"] = f"iopadmap -bits -outpad {roles.buffer.cell} {roles.buffer.input}:{roles.buffer.output}"
+    if roles.full_adder:
+        commands["full_adders"] = "techmap -map full_adders.v"
+    if gate:
+        tests = "".join(f" -tie_lo {pin}" for pin in gate.tests)
+        pins = f"{gate.enable}:{gate.clock}:{gate.output}"
+        commands["clock_gates"] = f"clockgate -pos {gate.cell} {pins}{tests} -min_net_size 4"
+    if one and zero:
+        commands["constants"] = f"hilomap -singleton -hicell {one.cell} {one.output} -locell {zero.cell} {zero.output}"
+    return commands
+
+
 def run_yosys(script: str, top: str, inputs: Mapping[str, str], work: Path, liberty: Path) -> None:
     """Run a script that contains `to_cells` in `work`, which is emptied before; `inputs` are the files that it reads,
-    name → text. Raises `Refusal` if Yosys fails."""
+    name → text. Raises `Refusal` if Yosys fails, or the library lacks what the flow cannot do without."""
+    roles = roles_of(liberty_files.read(liberty))
+    commands = _commands(roles)
+    common = {
+        "abc.constr": _CONSTRAINTS.format(buffer=roles.buffer.cell),
+        "full_adders.v": full_adders(roles.full_adder) if roles.full_adder else "",
+        "map.ys": re.sub(r"^cells (\w+)", lambda line: commands[line[1]], script, flags=re.MULTILINE),
+    }
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    common = {"full_adders.v": FULL_ADDERS, "abc.constr": _CONSTRAINTS, "map.ys": script}
     for name, text in {**inputs, **common}.items():
         (work / name).write_text(text, encoding="utf-8")
     shutil.copyfile(liberty, work / "cells.lib")

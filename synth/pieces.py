@@ -176,7 +176,7 @@ def _script(piece: str, text: str) -> str:
 
 
 def _folder(piece: str, text: str, library: str) -> Path:
-    facts = (text, _script(piece, text), hierarchy.MEMORIES, mapping.FULL_ADDERS, library, yosys_version())
+    facts = (text, _script(piece, text), hierarchy.STUBS, hierarchy.MEMORIES, library, yosys_version())
     return CACHE / f"{piece or 'top'}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
 
 

@@ -15,6 +15,7 @@ MISSING = "OpenSTA is missing, so there is no timing: install it (as root: make 
 
 _SCRIPT = """
 read_liberty {liberty}
+set_cmd_units -time ns -capacitance fF
 read_verilog timing.v
 link_design {top}
 create_clock -name clk -period {period} [get_ports clk]

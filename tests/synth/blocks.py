@@ -5,7 +5,9 @@ import re
 import subprocess
 from pathlib import Path
 
-from synth.mapping import FULL_ADDERS
+from synth import liberty as liberty_files
+from synth.mapping import full_adders
+from synth.roles import roles_of
 
 MULTIPLIER = """
 module multiplier (input clk, input rst, input signed [7:0] a, input signed [7:0] b, output reg signed [15:0] p);
@@ -104,7 +106,7 @@ def synthesise(block: str, liberty: Path, folder: Path) -> None:
     # Yosys from the wheel sees little of the file system, so everything it reads is beside it.
     (folder / "cells.lib").write_bytes(liberty.read_bytes())
     (folder / "rtl.v").write_text(BLOCKS[block])
-    (folder / "adders.v").write_text(FULL_ADDERS)
+    (folder / "adders.v").write_text(full_adders(roles_of(liberty_files.read(liberty)).full_adder))
     (folder / "constants.v").write_text(FULL_ADDERS_WITH_CONSTANTS)
     (folder / "drive").write_text("set_driving_cell BUF_X2\nset_load 10.0\n")
     (folder / "script.ys").write_text(SCRIPT.format(top=block))
