@@ -21,7 +21,7 @@ import numpy as np
 from config.errors import require
 from sim import runner
 from sim.axi import PAYLOADS, RULES
-from sim.windows import FILE, SETTINGS, Record, Windows, probe
+from sim.windows import SETTINGS, Record, Windows, probe
 
 RTL = Path(__file__).resolve().parent / "rtl"
 CONTROL, MEMORY = "s_axi_ctrl", "m_axi"
@@ -289,7 +289,7 @@ def run(model: Model, job: Job) -> Run:
     counts, rate = pickle.loads((work / "results.pickle").read_bytes())
     steps = [line.split() for line in (work / "host.out").read_text(encoding="ascii").splitlines()]
     memory = _from_hex((work / "memory.out").read_text(encoding="ascii"), model.bus_bytes)
-    record = Record(work / FILE, model.probed, job.windows) if job.windows else None
+    record = Record(work, model.probed, job.windows) if job.windows else None
     if not runner.waves_wanted():
         shutil.rmtree(work)
     words_read, words_written, cycles = counts

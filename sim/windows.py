@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Windows of a run: what signals inside a simulated design are, in every cycle of short stretches at equal distances.
 
-signals of a top ─► a probe in the harness ─► windows.bin, a record a cycle: [window, cycle, bits] ─► Record
+signals of a top ─► a probe in the harness ─► files with a record a cycle ─► Record: [window, cycle, bit]
 
 A run of a million cycles is too much to keep; what is in them is much the same from one hundred to the next.
 """
@@ -16,10 +16,16 @@ from numpy.typing import NDArray
 from config.errors import require
 
 Bits = NDArray[np.uint8]
-FILE = "windows.bin"
-_CHUNK = 2048
-"""Bits written at once."""
+_CHUNK = 64
+"""Bits written at once, if a signal is not wider: what the simulator puts together without effort."""
+_CHUNKS = 500
+"""In a file: what a compiler takes in one function."""
 _WORD = 32
+
+
+def file_name(number: int) -> str:
+    """Of what a probe writes: several files, side by side."""
+    return f"windows{number}.bin"
 
 
 @dataclass(frozen=True)
@@ -51,26 +57,34 @@ def probe(signals: Mapping[str, int], inside: str) -> str:
     """SystemVerilog, for a module that has `clk`, the number of the cycle as `now`, `SETTINGS`, and an instance
     `inside`: writes `FILE`, in each cycle of a window a record of all signals, which are given by their paths below the
     instance, with their bits. What is written is what has settled before the clock edge."""
-    lines = [
-        "integer probe_file;",
-        f'initial probe_file = $fopen("{FILE}", "wb");',
-        "wire probe_on = now >= probe_first && (now - probe_first) % probe_every < probe_length;",
-        "always @(posedge clk) if (probe_on) begin",
-    ]
-    for chunk in _chunks(signals):
-        filled = -sum(signals[name] for name in chunk) % _WORD
-        # The last of a concatenation is its lowest part.
-        parts = [f"{filled}'b0"] * bool(filled) + [f"{inside}.{name}" for name in reversed(chunk)]
-        lines.append(f'    $fwrite(probe_file, "%u", {{{", ".join(parts)}}});')
-    return "\n".join([*lines, "end"])
+    lines = ["wire probe_on = now >= probe_first && (now - probe_first) % probe_every < probe_length;"]
+    for number, chunks in enumerate(_files(signals)):
+        lines += [
+            f"integer probe_file{number};",
+            f'initial probe_file{number} = $fopen("{file_name(number)}", "wb");',
+            "always @(posedge clk) if (probe_on) begin",
+        ]
+        for chunk in chunks:
+            filled = -sum(signals[name] for name in chunk) % _WORD
+            # The last of a concatenation is its lowest part.
+            parts = [f"{filled}'b0"] * bool(filled) + [f"{inside}.{name}" for name in reversed(chunk)]
+            lines.append(f'    $fwrite(probe_file{number}, "%u", {{{", ".join(parts)}}});')
+        lines.append("end")
+    return "\n".join(lines)
+
+
+def _files(signals: Mapping[str, int]) -> list[list[list[str]]]:
+    """Chunks, as they are in each file."""
+    chunks = _chunks(signals)
+    return [chunks[at : at + _CHUNKS] for at in range(0, len(chunks), _CHUNKS)]
 
 
 def _chunks(signals: Mapping[str, int]) -> list[list[str]]:
     """Names in order, parted where there is enough to be written."""
-    found: list[list[str]] = []
-    size = _CHUNK
+    found: list[list[str]] = [[]]
+    size = 0
     for name, bits in signals.items():
-        if size >= _CHUNK:
+        if found[-1] and size + bits > _CHUNK:
             found.append([])
             size = 0
         found[-1].append(name)
@@ -79,26 +93,27 @@ def _chunks(signals: Mapping[str, int]) -> list[list[str]]:
 
 
 class Record:
-    """What the probe of `signals` has written: `count` windows of `length` cycles; a window that the run's end has cut
-    short is left out."""
+    """What the probe of `signals` has written in `folder`: `count` windows of `length` cycles; a window that the run's
+    end has cut short is left out."""
 
-    def __init__(self, path: Path, signals: Mapping[str, int], windows: Windows):
+    def __init__(self, folder: Path, signals: Mapping[str, int], windows: Windows):
         self.length = windows.length
-        self._places: dict[str, tuple[int, int]] = {}
-        at = 0
-        for chunk in _chunks(signals):
-            for name in chunk:
-                self._places[name] = at, signals[name]
-                at += signals[name]
-            at += -at % _WORD
-        octets = np.fromfile(path, np.uint8).reshape(-1, at // 8)
-        self.count = len(octets) // self.length
-        require(self.count > 0, f"{path} must hold at least one window of {self.length} cycles; simulate for longer.")
-        self._octets = octets[: self.count * self.length].reshape(self.count, self.length, -1)
+        self._places: dict[str, tuple[int, int, int]] = {}
+        self._files: list[NDArray[np.uint8]] = []
+        for number, chunks in enumerate(_files(signals)):
+            at = 0
+            for chunk in chunks:
+                for name in chunk:
+                    self._places[name] = number, at, signals[name]
+                    at += signals[name]
+                at += -at % _WORD
+            self._files.append(np.fromfile(folder / file_name(number), np.uint8).reshape(-1, at // 8))
+        self.count = min(len(octets) for octets in self._files) // self.length
+        require(self.count > 0, f"A run must have at least one window of {self.length} cycles; simulate for longer.")
 
     def bits(self, name: str) -> Bits:
         """Of a signal, [window, cycle, bit], from the least significant."""
-        at, width = self._places[name]
-        low, high = at // 8, -(-(at + width) // 8)
-        whole = np.unpackbits(self._octets[:, :, low:high], axis=2, bitorder="little")
-        return whole[:, :, at - 8 * low :][:, :, :width]
+        number, at, width = self._places[name]
+        octets = self._files[number][: self.count * self.length, at // 8 : -(-(at + width) // 8)]
+        whole = np.unpackbits(octets, axis=1, bitorder="little")[:, at % 8 : at % 8 + width]
+        return whole.reshape(self.count, self.length, width)

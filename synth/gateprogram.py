@@ -197,7 +197,8 @@ class _Compiler:
 
     def shown(self) -> tuple[Index, Index]:
         """The nets of each state and of its complement."""
-        true, complement = [], []
+        true: list[Index] = []
+        complement: list[Index] = []
         for group, cell in self.flops:
             assert cell.state is not None
             for name, found in ((cell.state.name, true), (cell.state.inverse, complement)):

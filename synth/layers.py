@@ -7,20 +7,21 @@ RTL ─► pieces ─► netlists ───────────────�
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from config.system import SystemConfig
 from hdl.system.sequencer import Phase
 from sim import accelerator, memory
+from sim.speed_up import sizes_of
 from sim.stack import Step
 from sim.windows import Record, Windows
 from synth import joints, power, replay, sram
 from synth.liberty import Library
 from synth.pieces import Design, Mapped
-from synth.power import Split
 from synth.replay import Piece
 from synth.slews import loads
 
@@ -28,32 +29,74 @@ INPUT_SLEW_NS = 0.02
 """Of what comes from other pieces: a gate's."""
 COUNTERS = "counters"
 """The piece whose inputs say in which phase a layer is."""
+PHASES = tuple(phase.name.lower() for phase in Phase if phase.value)
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Of all instances of a piece: fJ in a cycle, by cause; of its memories, accesses and leakage, apart."""
+    """Of all instances of a piece, fJ in a cycle: of its cells by cause; of its memories, accesses and leakage."""
 
-    cells: Split
-    memories: float
+    internal: float
+    switching: float
+    leakage: float
+    clock: float
+    accesses: float
+    memory_leakage: float
+
+    @property
+    def cells(self) -> float:
+        """`clock` is a part of the others."""
+        return self.internal + self.switching + self.leakage
+
+    @property
+    def memories(self) -> float:
+        return self.accesses + self.memory_leakage
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of all instances of a piece: cells with their area, memories with theirs by `synth.sram`, µm²."""
+
+    count: int
+    cells: int
+    cell_area: float
+    memory_area: float
 
 
 @dataclass(frozen=True)
 class Account:
-    """Layers through an accelerator. cycles: by phase. spent: by phase and piece, of all of its instances. windows: by
-    phase, how many were recorded. counts: of pieces. annotated: the smallest share of a piece's pins whose activity
-    was observed. words: counters of the run, by name. steps: how many layers."""
+    """Layers through an accelerator: what every cycle of every phase takes.
 
+    cycles: of all layers, by phase; `windows`: how many were recorded of each. spent: phase → piece → fJ in a cycle.
+    sizes: by piece. clock_pins_ff: what a clock tree has to drive. annotated: the smallest share of a piece's pins
+    whose activity was observed. counters: of the run. operations: two for each multiplication of the same layers
+    without any plan.
+    """
+
+    name: str
+    method: str
     period_ns: float
+    layers: int
+    operations: int
     cycles: dict[str, int]
-    spent: dict[tuple[str, str], Spent]
     windows: dict[str, int]
-    counts: dict[str, int]
+    spent: dict[str, dict[str, Spent]]
+    sizes: dict[str, Size]
+    clock_pins_ff: float
     annotated: float
     counters: dict[str, int]
-    layers: int
-    clock_pins_ff: float
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        return asdict(self)
+
+
+def from_json(figures: Mapping[str, Any]) -> Account:
+    """What `Account.as_json` gave."""
+    spent = {phase: {piece: Spent(**each) for piece, each in of.items()} for phase, of in figures["spent"].items()}
+    sizes = {piece: Size(**each) for piece, each in figures["sizes"].items()}
+    return Account(**{**figures, "spent": spent, "sizes": sizes})
 
 
 class Probed:
@@ -94,12 +137,10 @@ class Probed:
     def phases(self, record: Record) -> dict[str, list[int]]:
         """Windows by the phase that the layer is in in the middle of each; those between two layers are left out."""
         path, found = self.paths[COUNTERS][0], {}
-        for phase in Phase:
-            if phase.value:
-                name = phase.name.lower()
-                bits = record.bits(f"{path}.count_cycles_{name}")[:, record.length // 2, 0]
-                if bits.any():
-                    found[name] = np.flatnonzero(bits).tolist()
+        for name in PHASES:
+            bits = record.bits(f"{path}.count_cycles_{name}")[:, record.length // 2, 0]
+            if bits.any():
+                found[name] = np.flatnonzero(bits).tolist()
         return found
 
 
@@ -122,23 +163,25 @@ def measure(
     record = ended.record
     assert record is not None
     phases = probed.phases(record)
-    cycles = {phase: ended.counters[f"CYCLES_{phase.upper()}"] for phase in phases}
-    spent, annotated = {}, 1.0
-    todo = [(phase, piece) for piece in probed.pieces for phase in phases]
+    spent: dict[str, dict[str, Spent]] = {phase: {} for phase in phases}
+    annotated, todo = 1.0, [(phase, piece) for piece in probed.pieces for phase in phases]
     for done, (phase, piece) in enumerate(todo, 1):
-        spent[phase, piece], known = _spent(probed, piece, record, phases[phase], period_ns)
+        spent[phase][piece], known = _spent(probed, piece, record, phases[phase], period_ns)
         annotated = min(annotated, known)
         progress(piece, done, len(todo))
     return Account(
-        period_ns,
-        cycles,
-        spent,
-        {phase: len(each) for phase, each in phases.items()},
-        dict(probed.design.counts),
-        annotated,
-        ended.counters,
-        len(steps),
-        _clock_pins(probed),
+        name=config.name,
+        method=config.speculation.method,
+        period_ns=period_ns,
+        layers=len(steps),
+        operations=sum(2 * sizes_of(step).dense.total for step in steps),
+        cycles={name: ended.counters[f"CYCLES_{name.upper()}"] for name in PHASES},
+        windows={phase: len(each) for phase, each in phases.items()},
+        spent=spent,
+        sizes={piece: _size(probed, piece) for piece in probed.pieces},
+        clock_pins_ff=_clock_pins(probed),
+        annotated=annotated,
+        counters=ended.counters,
     )
 
 
@@ -155,25 +198,23 @@ def _spent(probed: Probed, name: str, record: Record, windows: Sequence[int], pe
         port_loads=probed.outside[name],
         joint_states=True,
     )
-    accesses = 0.0
+    accesses = leakage = 0.0
     for each in piece.memories:
         macro = sram.macro(each.words, each.bits)
-        accesses += macro.read_fj * activity.high[each.read]
-        accesses += macro.write_fj * activity.high[list(each.writes)].sum() / len(each.writes)
+        accesses += macro.read_fj * float(activity.high[each.read])
+        accesses += macro.write_fj * float(activity.high[list(each.writes)].max(initial=0.0))
         # nW times ns is 1e-3 fJ.
-        accesses += macro.leakage_nw * period_ns * 1e-3
-    return Spent(_times(found.total, len(paths)), float(accesses) * len(paths)), found.annotated
+        leakage += macro.leakage_nw * period_ns * 1e-3
+    total = found.total
+    parts = (total.internal, total.switching, total.leakage, total.clock, accesses, leakage)
+    return Spent(*(part * len(paths) for part in parts)), found.annotated
 
 
-def _times(split: Split, count: int) -> Split:
-    return Split(
-        split.internal * count,
-        split.switching * count,
-        split.leakage * count,
-        split.clock * count,
-        split.cells * count,
-        split.area * count,
-    )
+def _size(probed: Probed, name: str) -> Size:
+    piece, count, cells = probed.pieces[name], len(probed.paths[name]), probed.library.cells
+    area = sum(cells[kind].area * len(group.cells) for kind, group in piece.netlist.groups.items())
+    memories = sum(sram.macro(each.words, each.bits).area_um2 for each in piece.memories)
+    return Size(count, count * piece.netlist.cells, count * area, count * memories)
 
 
 def _clock_pins(probed: Probed) -> float:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`foreshift power`: what layers of MiniLM take in each accelerator, from the activity of its own netlist."""
+
+import hashlib
+import inspect
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from config import presets
+from config.errors import require
+from config.system import SystemConfig
+from foreshift import power_results
+from foreshift.demo_results import staged
+from hdl.system.accelerator import Accelerator
+from sim import workloads
+from sim.emitted import emitted
+from sim.planned import SENTENCES
+from sim.windows import Windows
+from synth import layers, ledger, liberty, library, pieces, system
+
+WORK = Path("build/power")
+OUTPUT = Path("build/report")
+CLOCK_MHZ = 500
+WINDOWS = {"minilm": Windows(every=8009, length=33, first=1000), "tiny": Windows(every=101, length=33, first=20)}
+"""A prime distance: no loop of the hardware is always met at the same place. The first cycle of a window only says
+where its toggles begin."""
+SOURCES = ("synth", "sim")
+"""Packages that decide what is measured, beside those that describe hardware."""
+_ROOT = Path(__file__).resolve().parents[1]
+
+Say = Callable[[str], None]
+
+
+def run(args: Namespace) -> None:
+    """Measure what has not been measured yet; print the table, write build/report/power.*."""
+    started = time.monotonic()
+
+    def say(words: str) -> None:
+        print(f"[{time.monotonic() - started:6.1f} s] {words}", file=sys.stderr, flush=True)
+
+    systems = presets.systems(args.preset)
+    require(bool(systems), f"The preset must be one that has accelerators, not {args.preset!r}; choose minilm or tiny.")
+    methods = args.methods or list(systems)
+    for method in methods:
+        require(method in systems, f"The method must be one of {', '.join(systems)}, not {method!r}; choose one of them.")
+    path = library.liberty()
+    say("reading the cell library")
+    cells = liberty.read(path)
+    found = [account(systems[method], args.preset, args.layers, path, cells, say) for method in methods]
+    ledgers = [ledger.ledger(each, cells) for each in found]
+    conditions = _conditions(args, cells, path)
+    figures = power_results.as_json(ledgers, conditions)
+    with staged(OUTPUT) as folder:
+        power_results.plot(ledgers, folder / "power.png")
+        (folder / "power.md").write_text(power_results.markdown(ledgers, conditions), encoding="utf-8")
+        (folder / "power.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    say(f"written to {OUTPUT}")
+    print(json.dumps(figures, indent=2) if args.json else power_results.text(ledgers))
+
+
+def account(
+    config: SystemConfig, preset: str, count: int | None, path: Path, cells: liberty.Library, say: Say
+) -> layers.Account:
+    """Layers of MiniLM through an accelerator, measured or as they were before. count: the first few; none for all.
+
+    Raises AssertionError where hardware, netlist or golden model differ.
+    """
+    say(f"{config.name}: Verilog")
+    text = emitted(lambda: Accelerator(config), config.name, config)
+    facts = (text, path.read_bytes(), _sources(), count, CLOCK_MHZ, WINDOWS[preset])
+    kept = WORK / f"{config.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}.json"
+    if kept.is_file():
+        say(f"{config.name}: as it was measured before")
+        return layers.from_json(json.loads(kept.read_text(encoding="utf-8")))
+    design = pieces.Design(text, config.name, pieces.shares(system.BLOCKS))
+    say(f"{config.name}: mapping {len(design.counts)} pieces, {len(design.instances)} with all their copies")
+    with _bar("piece") as progress:
+        (mapped,) = pieces.map_all([design], path, progress)
+    say(f"{config.name}: reading the netlists")
+    probed = layers.Probed(text, design, mapped, cells)
+    say(f"{config.name}: building the simulation, with a probe of {sum(probed.signals.values())} bits")
+    probed.model  # noqa: B018
+    say(f"{config.name}: layers of MiniLM, in integers and in simulation")
+    work = workloads.workload(config, "minilm", inspect.getdoc(SENTENCES[0]) or "", layers=count)
+    with _bar("netlist") as progress:
+        found = layers.measure(probed, config, work.steps, WINDOWS[preset], 1e3 / CLOCK_MHZ, progress)
+    WORK.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps(found.as_json()), encoding="utf-8")
+    part.replace(kept)
+    return found
