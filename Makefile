@@ -86,6 +86,9 @@ formal: writable $(call stamps,formal) $(YOSYS_READY) ## run all proofs, those i
 synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array and unit on the 45 nm library
 	@$(PY) -m foreshift synth
 
+power: writable system-sim $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## energy of a layer in every accelerator, from the activity of its own netlist (ARGS="--help")
+	@$(PY) -m foreshift power $(ARGS)
+
 ecp5: writable $(call stamps,ecp5) $(YOSYS_READY) ## place the smallest accelerator on a Lattice ECP5: what it takes, how fast it is
 	@$(PY) -m foreshift fpga
 
@@ -139,4 +142,4 @@ writable:
 
 always:
 
-.PHONY: help verilog test demo simulate run-model sim formal synth ecp5 report eval eval-full sweep lint clean distclean system-sim system-timing writable always
+.PHONY: help verilog test demo simulate run-model sim formal synth power ecp5 report eval eval-full sweep lint clean distclean system-sim system-timing writable always

@@ -50,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     synth.set_defaults(module="foreshift.synthesis")
 
+    power = commands.add_parser("power", help="what layers of MiniLM take in each accelerator, from their activity")
+    power.add_argument("--preset", default="minilm", metavar="NAME", help="hardware, tiny or minilm (%(default)s)")
+    power.add_argument("--methods", nargs="+", metavar="NAME", help="spls, lapa, fact, dense and so on (else all)")
+    power.add_argument("--layers", type=int, metavar="N", help="the first few layers (else all)")
+    power.add_argument("--json", action="store_true", help="print the figures as JSON instead of tables")
+    power.set_defaults(module="foreshift.power")
+
     fpga = commands.add_parser("fpga", help="the smallest accelerator on a Lattice ECP5: what it takes, how fast it is")
     fpga.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa, fact or dense (%(default)s)")
     fpga.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")

@@ -49,10 +49,10 @@ def rows(results: list[Result]) -> list[tuple[str, ...]]:
 
 def text(results: list[Result]) -> str:
     """The table for a terminal."""
-    return _aligned(rows(results))
+    return aligned(rows(results))
 
 
-def _aligned(table: list[tuple[str, ...]]) -> str:
+def aligned(table: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     lines = []
     for row in table:
@@ -158,7 +158,7 @@ def _megahertz(part: hierarchy.Part) -> str:
 
 def units_text(units: list[Unit]) -> str:
     """The tables of all units for a terminal."""
-    return "\n\n".join(f"{unit_title(unit)}\n{_aligned(unit_rows(unit))}" for unit in units)
+    return "\n\n".join(f"{unit_title(unit)}\n{aligned(unit_rows(unit))}" for unit in units)
 
 
 def units_markdown(units: list[Unit], conditions: Mapping[str, object]) -> str:
@@ -173,7 +173,7 @@ def units_markdown(units: list[Unit], conditions: Mapping[str, object]) -> str:
 
 def _section(title: str, unit: hierarchy.Unit[Any]) -> list[str]:
     """A unit's table with a title above it."""
-    return [f"## {title}", "", *_table(unit_rows(unit), last="---"), ""]
+    return [f"## {title}", "", *lines_of(unit_rows(unit), last="---"), ""]
 
 
 _EXECUTION_HEAD = (
@@ -225,15 +225,15 @@ def _figures(part: hierarchy.Part) -> tuple[str, ...]:
 
 def execution_text(units: Units, energies: Energies) -> str:
     """The table for a terminal."""
-    return _aligned(execution_rows(units, energies))
+    return aligned(execution_rows(units, energies))
 
 
 def execution_markdown(units: Units, energies: Energies, conditions: Mapping[str, object]) -> str:
     """A page with the conditions, all units in a table, what a product takes in each line, and a table per unit."""
     text = ["# Execution units: area, memory, clock, energy of the lines", ""]
     text += [f"- {name}: {value}" for name, value in conditions.items()]
-    text += ["", *_table(execution_rows(units, energies), last="---"), ""]
-    text += ["## Energy of a product in a line, fJ", "", *_table(_energy_rows(energies), last="---:"), ""]
+    text += ["", *lines_of(execution_rows(units, energies), last="---"), ""]
+    text += ["## Energy of a product in a line, fJ", "", *lines_of(_energy_rows(energies), last="---:"), ""]
     for (preset, name), unit in units.items():
         text += _section(f"{execution.TITLES[name]}, {preset}", unit)
     return "\n".join(text)
@@ -251,7 +251,7 @@ def _energy_rows(energies: Energies) -> list[tuple[str, ...]]:
     return table
 
 
-def _table(table: list[tuple[str, ...]], last: str) -> list[str]:
+def lines_of(table: list[tuple[str, ...]], last: str = "---:") -> list[str]:
     """A table, head first; last: alignment of its last column."""
     head, *rest = table
     return [_line(head), "|---|" + "---:|" * (len(head) - 2) + f"{last}|", *map(_line, rest)]
