@@ -36,8 +36,8 @@ WINDOWS = {"minilm": Windows(every=8009, length=33, first=1000), "tiny": Windows
 """A prime distance: no loop of the hardware is always met at the same place. The first cycle of a window only says
 where its toggles begin."""
 WORK_OF = {
-    "minilm": "{count} layers of MiniLM on a text of 128 tokens, under the settings that lose 1 % or less; every output "
-    "golden",
+    "minilm": "{count} layers of MiniLM on a text of 128 tokens, under the settings that lose 1 % or less; every "
+    "output golden",
     "tiny": "random layers, every output golden",
 }
 SOURCES = ("synth", "sim")

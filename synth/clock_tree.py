@@ -26,8 +26,8 @@ _CLOCK = "CLKBUF"
 
 @dataclass(frozen=True)
 class ClockTree:
-    """fJ of a cycle: `pins`, charging the clock pins; `buffers`, all that the buffers take. There are `count` of them, in
-    `levels`, with their leakage in nW and area in µm²."""
+    """fJ of a cycle: `pins`, charging the clock pins; `buffers`, all that the buffers take. There are `count` of them,
+    in `levels`, with their leakage in nW and area in µm²."""
 
     pins: float
     buffers: float

@@ -12,7 +12,7 @@ gate has a pulse at the start of a cycle when the gate's enable was on at the en
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +31,12 @@ WORDS = ((8, np.uint8), (16, np.uint16), (32, np.uint32), (64, np.uint64))
 
 @dataclass(frozen=True)
 class Run:
-    """Outputs as settled in each cycle, bits [cycles, streams, width] from the least significant; and the activity."""
+    """Outputs as settled in each cycle, bits [cycles, streams, width] from the least significant; and the activity, the
+    mean of all streams; `groups`: means of those of each group that was asked for."""
 
     outputs: dict[str, Bits]
     activity: Activity
+    groups: list[Activity]
 
 
 def to_bits(values: NDArray[np.integer], width: int) -> Bits:
@@ -55,14 +57,16 @@ def to_integers(bits: Bits, *, signed: bool) -> NDArray[np.int64]:
 class Simulator:
     """A netlist ready to run on `streams` stimuli at once.
 
+    program: what `compile_netlist` made of it, if that is at hand.
+
     Raises Refusal for what it cannot simulate: latches, falling-edge flip-flops, several clocks, combinational loops.
     """
 
-    def __init__(self, netlist: Netlist, library: Library, streams: int) -> None:
+    def __init__(self, netlist: Netlist, library: Library, streams: int, program: Program | None = None) -> None:
         if streams < 1:
             raise Refusal(f"The number of streams must be at least 1, not {streams}.")
         self.netlist, self.streams = netlist, streams
-        self.program: Program = compile_netlist(netlist, library)
+        self.program: Program = program or compile_netlist(netlist, library)
         self.word: type[np.unsignedinteger]
         bits, self.word = next((entry for entry in WORDS if streams <= entry[0]), WORDS[-1])
         self.words = -(-streams // bits)
@@ -81,19 +85,20 @@ class Simulator:
         start: int = 1,
         stop: int | None = None,
         begin: Bits | None = None,
+        groups: Sequence[NDArray[np.intp]] = (),
     ) -> Run:
         """Counts over the cycles start..stop-1 (default: all but the first).
 
         stimulus: for every input but the clock, integers [cycles] or [cycles, streams], or bits
         [cycles, streams, width]. begin: of the first cycle, what each state is, bits [streams, states] in the order of
-        `Program.shown`; default: zeros.
+        `Program.shown`; default: zeros. groups: of streams, whose activity is wanted apart.
         """
         packed = self._pack(stimulus)
         cycles = packed.shape[0]
         stop = cycles if stop is None else stop
         if not 1 <= start < stop <= cycles:
             raise Refusal(f"The counted cycles must lie within 1..{cycles} and be at least one, not {start}..{stop}.")
-        state = _State(self.program, self.words, self.word, self.streams)
+        state = _State(self.program, self.words, self.word, [np.arange(self.streams), *groups])
         if begin is not None:
             state.set(self._words(begin[np.newaxis])[0])
         taken = np.empty((cycles, len(self.program.observed), self.words), dtype=self.word)
@@ -104,7 +109,8 @@ class Simulator:
             else:
                 state.keep()
             np.take(state.values, self.program.observed, axis=0, out=taken[cycle], mode="clip")
-        return Run(self._unpack(taken), self._activity(state, stop - start))
+        whole, *parts = (self._activity(state, group, stop - start) for group in range(1 + len(groups)))
+        return Run(self._unpack(taken), whole, parts)
 
     def _pack(self, stimulus: Mapping[str, NDArray[np.integer]]) -> Words:
         names = {port.name for port in self.inputs}
@@ -148,33 +154,37 @@ class Simulator:
         ends = np.cumsum([len(port.nets) for port in self.outputs])
         return {port.name: bits[:, :, end - len(port.nets) : end] for port, end in zip(self.outputs, ends, strict=True)}
 
-    def _activity(self, state: _State, cycles: int) -> Activity:
-        program, samples = self.program, cycles * self.streams
+    def _activity(self, state: _State, group: int, cycles: int) -> Activity:
+        program, samples = self.program, cycles * state.streams[group]
         node, inverted = program.net_reference % program.nodes, program.net_reference >= program.nodes
-        toggles = state.toggles[node] / samples
-        ones = state.ones[node] / samples
+        toggles = state.toggles[group, node] / samples
+        ones = state.ones[group, node] / samples
         high = np.where(inverted, 1.0 - ones, ones)
-        pulses = np.append(state.pulses / samples, 1.0)
+        pulses = np.append(state.pulses[group] / samples, 1.0)
         toggles[program.clock_nets] = 2.0 * pulses[program.clock_gate]
         high[program.clock_nets] = 0.5 * pulses[program.clock_gate]
         return Activity(toggles, high, np.ones(self.netlist.nets, dtype=bool))
 
 
 class _State:
-    """Values of all nodes, and below them of their complements; and the counts."""
+    """Values of all nodes, and below them of their complements; and the counts, of each group of streams."""
 
-    def __init__(self, program: Program, words: int, word: type[np.unsignedinteger], streams: int) -> None:
+    def __init__(
+        self, program: Program, words: int, word: type[np.unsignedinteger], groups: Sequence[NDArray[np.intp]]
+    ) -> None:
         self.program, nodes = program, program.nodes
         self.values = np.zeros((2 * nodes, words), dtype=word)
         np.invert(self.values[:nodes], out=self.values[nodes:])
         self.before = self.values[:nodes].copy()
-        self.toggles = np.zeros(nodes, dtype=np.int64)
-        self.ones = np.zeros(nodes, dtype=np.int64)
-        self.pulses = np.zeros(len(program.enables), dtype=np.int64)
+        self.streams = [len(group) for group in groups]
+        self.toggles = np.zeros((len(groups), nodes), dtype=np.int64)
+        self.ones = np.zeros((len(groups), nodes), dtype=np.int64)
+        self.pulses = np.zeros((len(groups), len(program.enables)), dtype=np.int64)
         self.now_on = np.zeros((len(program.enables), words), dtype=word)
-        lanes = np.zeros(words * np.dtype(word).itemsize * 8, dtype=np.uint8)
-        lanes[:streams] = 1
-        self.lanes = np.packbits(lanes, bitorder="little").view(word)
+        lanes = np.zeros((len(groups), words * np.dtype(word).itemsize * 8), dtype=np.uint8)
+        for marked, group in zip(lanes, groups, strict=True):
+            marked[group] = 1
+        self.lanes = np.packbits(lanes, axis=1, bitorder="little").view(word)
         self.levels = [_Level(self.values, nodes, *level) for level in program.levels]
 
     def set(self, states: Words) -> None:
@@ -203,9 +213,11 @@ class _State:
 
     def count(self) -> None:
         now = self.values[: self.program.nodes]
-        self.toggles += np.bitwise_count((self.before ^ now) & self.lanes).sum(axis=1, dtype=np.int64)
-        self.ones += np.bitwise_count(now & self.lanes).sum(axis=1, dtype=np.int64)
-        self.pulses += np.bitwise_count(self.now_on & self.lanes).sum(axis=1, dtype=np.int64)
+        changed = self.before ^ now
+        for group, lanes in enumerate(self.lanes):
+            self.toggles[group] += np.bitwise_count(changed & lanes).sum(axis=1, dtype=np.int64)
+            self.ones[group] += np.bitwise_count(now & lanes).sum(axis=1, dtype=np.int64)
+            self.pulses[group] += np.bitwise_count(self.now_on & lanes).sum(axis=1, dtype=np.int64)
         self.keep()
 
     def keep(self) -> None:

@@ -6,13 +6,14 @@ RTL ─► pieces ─► netlists ───────────────�
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from config.errors import require
 from config.system import SystemConfig
 from hdl.system.sequencer import Phase
 from sim import accelerator, memory
@@ -20,6 +21,7 @@ from sim.speed_up import sizes_of
 from sim.stack import Step
 from sim.windows import Record, Windows
 from synth import joints, power, replay, sram
+from synth.activity import Activity
 from synth.liberty import Library
 from synth.pieces import Design, Mapped
 from synth.replay import Piece
@@ -103,7 +105,7 @@ class Probed:
     """An accelerator whose pieces' ports and registers can be recorded. text: its Verilog."""
 
     def __init__(self, text: str, design: Design, mapped: Mapping[str, Mapped], library: Library):
-        self.design, self.library, self._text = design, library, text
+        self.design, self.library, self.mapped, self._text = design, library, mapped, text
         self.pieces: dict[str, Piece] = {name: replay.piece_of(one, design, library) for name, one in mapped.items()}
 
     @cached_property
@@ -158,17 +160,31 @@ def measure(
     not do what its RTL does, `SimulationError` if the hardware stands still.
     """
     laid = accelerator.lay_out(config, steps)
-    ended = accelerator.run(config, laid, limit=accelerator.limit_of(steps), model=probed.model, windows=windows)
+    limit = accelerator.limit_of(steps)
+    ended = accelerator.run(config, laid, limit=limit, model=probed.model, windows=windows)
     accelerator.check(steps, laid, ended)
+    return account(probed, config, steps, ended, period_ns, progress)
+
+
+def account(
+    probed: Probed,
+    config: SystemConfig,
+    steps: Sequence[Step],
+    ended: accelerator.Ended,
+    period_ns: float,
+    progress: Progress = lambda *_: None,
+) -> Account:
+    """`measure`, of layers that have run, with a record."""
     record = ended.record
+    require(record is not None, "A run must have recorded windows to be accounted for; give it some.")
     assert record is not None
     phases = probed.phases(record)
     spent: dict[str, dict[str, Spent]] = {phase: {} for phase in phases}
-    annotated, todo = 1.0, [(phase, piece) for piece in probed.pieces for phase in phases]
-    for done, (phase, piece) in enumerate(todo, 1):
-        spent[phase][piece], known = _spent(probed, piece, record, phases[phase], period_ns)
-        annotated = min(annotated, known)
-        progress(piece, done, len(todo))
+    annotated = 1.0
+    for done, piece in enumerate(probed.pieces, 1):
+        for phase, (each, known) in zip(phases, _spent(probed, piece, record, phases, period_ns), strict=True):
+            spent[phase][piece], annotated = each, min(annotated, known)
+        progress(piece, done, len(probed.pieces))
     return Account(
         name=config.name,
         method=config.speculation.method,
@@ -185,19 +201,27 @@ def measure(
     )
 
 
-def _spent(probed: Probed, name: str, record: Record, windows: Sequence[int], period_ns: float) -> tuple[Spent, float]:
-    """Of all instances of a piece, and the share of pins that were observed."""
+def _spent(
+    probed: Probed, name: str, record: Record, phases: Mapping[str, Sequence[int]], period_ns: float
+) -> Iterator[tuple[Spent, float]]:
+    """Of all instances of a piece, phase by phase, and the share of pins that were observed."""
     piece, paths = probed.pieces[name], probed.paths[name]
-    activity = replay.replay(piece, paths, record, probed.library, windows)
-    found = power.estimate(
+    tables = power.Tables(
         piece.netlist,
         probed.library,
-        activity,
-        period_ns,
         input_slew_ns=INPUT_SLEW_NS,
         port_loads=probed.outside[name],
         joint_states=True,
     )
+    for activity in replay.replay(piece, paths, record, probed.library, list(phases.values())):
+        found = tables.estimate(activity, period_ns)
+        total = found.total
+        parts = (total.internal, total.switching, total.leakage, total.clock, *_memories(piece, activity, period_ns))
+        yield Spent(*(part * len(paths) for part in parts)), found.annotated
+
+
+def _memories(piece: Piece, activity: Activity, period_ns: float) -> tuple[float, float]:
+    """fJ in a cycle of its memories: accesses, leakage. A word of which a part is written counts as written."""
     accesses = leakage = 0.0
     for each in piece.memories:
         macro = sram.macro(each.words, each.bits)
@@ -205,9 +229,7 @@ def _spent(probed: Probed, name: str, record: Record, windows: Sequence[int], pe
         accesses += macro.write_fj * float(activity.high[list(each.writes)].max(initial=0.0))
         # nW times ns is 1e-3 fJ.
         leakage += macro.leakage_nw * period_ns * 1e-3
-    total = found.total
-    parts = (total.internal, total.switching, total.leakage, total.clock, accesses, leakage)
-    return Spent(*(part * len(paths) for part in parts)), found.annotated
+    return accesses, leakage
 
 
 def _size(probed: Probed, name: str) -> Size:

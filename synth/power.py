@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,32 +93,46 @@ def _modules(name: str) -> list[str]:
     return levels[:made_up]
 
 
-def estimate(
-    netlist: Netlist,
-    library: Library,
-    activity: Activity,
-    clock_period_ns: float,
-    *,
-    wire_load: WireLoad | None = None,
-    fanout_scale: Mapping[str, float] | None = None,
-    input_slew_ns: float = 0.0,
-    clock_slew_ns: float = 0.0,
-    output_load_ff: float = 0.0,
-    port_loads: Mapping[str, Floats] | None = None,
-    joint_states: bool = False,
-) -> Power:
-    """Energy of every cell at this activity. See `synth.slews` for the first options.
+def estimate(netlist: Netlist, library: Library, activity: Activity, clock_period_ns: float, **options: Any) -> Power:
+    """Energy of every cell at this activity. options: as of `Tables`."""
+    return Tables(netlist, library, **options).estimate(activity, clock_period_ns)
+
+
+class Tables:
+    """A netlist with all that does not depend on its activity: loads and transition times. See `synth.slews` for the
+    first options.
 
     joint_states: False takes all pins of a cell as independent, Q and its complement too, as OpenSTA does; True makes
     outputs follow from inputs and state, and gives an arc its share only while its condition holds.
     """
-    if clock_period_ns <= 0:
-        raise Refusal(f"The clock period must be positive, not {clock_period_ns} ns.")
-    if len(activity.toggles) != netlist.nets:
-        raise Refusal(f"The activity must be of this netlist's {netlist.nets} nets, not of {len(activity.toggles)}.")
-    load = loads(netlist, library, wire_load, fanout_scale, output_load_ff, port_loads)
-    slews = transitions(netlist, library, load, input_slew_ns, clock_slew_ns)
-    return _Estimator(netlist, library, activity, load, slews, joint_states).run(clock_period_ns)
+
+    def __init__(
+        self,
+        netlist: Netlist,
+        library: Library,
+        *,
+        wire_load: WireLoad | None = None,
+        fanout_scale: Mapping[str, float] | None = None,
+        input_slew_ns: float = 0.0,
+        clock_slew_ns: float = 0.0,
+        output_load_ff: float = 0.0,
+        port_loads: Mapping[str, Floats] | None = None,
+        joint_states: bool = False,
+    ) -> None:
+        self._netlist, self._library, self._joint = netlist, library, joint_states
+        self._loads = loads(netlist, library, wire_load, fanout_scale, output_load_ff, port_loads)
+        self._slews = transitions(netlist, library, self._loads, input_slew_ns, clock_slew_ns)
+
+    def estimate(self, activity: Activity, clock_period_ns: float) -> Power:
+        """Energy of every cell at this activity. Raises `Refusal` for that of another netlist, or no period."""
+        netlist = self._netlist
+        if clock_period_ns <= 0:
+            raise Refusal(f"The clock period must be positive, not {clock_period_ns} ns.")
+        if len(activity.toggles) != netlist.nets:
+            raise Refusal(
+                f"The activity must be of this netlist's {netlist.nets} nets, not of {len(activity.toggles)}."
+            )
+        return _Estimator(netlist, self._library, activity, self._loads, self._slews, self._joint).run(clock_period_ns)
 
 
 class _Estimator:

@@ -19,6 +19,7 @@ from config.errors import require
 from sim.windows import Record
 from synth import hierarchy, netlist
 from synth.activity import Activity
+from synth.gateprogram import Program, compile_netlist
 from synth.gatesim import Bits, Simulator
 from synth.liberty import Library
 from synth.netlist import SEPARATOR, Netlist
@@ -56,6 +57,7 @@ class Piece:
 
     name: str
     netlist: Netlist
+    program: Program
     memories: tuple[Memory, ...]
     drives: dict[str, list[Place]]
     shows: dict[str, list[Place]]
@@ -87,12 +89,12 @@ def piece_of(mapped: Mapped, design: Design, library: Library) -> Piece:
             drives[port.name] = [placed(int(net), f"input {port.name}") for net in port.nets]
         elif port.direction == "output" and all(int(net) in names for net in port.nets):
             shows[port.name] = [names[int(net)] for net in port.nets]
-    true, complement = Simulator(whole, library, 1).program.shown
+    program = compile_netlist(whole, library)
     states = []
-    for net, other in zip(true.tolist(), complement.tolist(), strict=True):
+    for net, other in zip(*(each.tolist() for each in program.shown), strict=True):
         flip = int(net not in names and other in names)
         states.append((placed(other if flip else net, "a register"), flip))
-    return Piece(mapped.piece, whole, tuple(_memories(whole, memories)), drives, shows, states)
+    return Piece(mapped.piece, whole, program, tuple(_memories(whole, memories)), drives, shows, states)
 
 
 def _cut(modules: dict[str, Any], top: str, library: Library) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
@@ -150,19 +152,24 @@ def place_of(name: str) -> Place:
     return (bit[1], int(bit[2])) if bit else (name, 0)
 
 
-def replay(piece: Piece, paths: Sequence[str], record: Record, library: Library, windows: Sequence[int]) -> Activity:
-    """What the netlist of a piece does in these windows of the record, in all instances at once, given by their paths:
-    toggles and time at one, means over all of them. Raises `DifferenceError` if an output is not in each cycle what it
-    is in the RTL."""
+def replay(
+    piece: Piece, paths: Sequence[str], record: Record, library: Library, groups: Sequence[Sequence[int]]
+) -> list[Activity]:
+    """What the netlist of a piece does in all windows of the record, in all instances at once, given by their paths:
+    of each group of windows toggles and time at one, means over all of them. Raises `DifferenceError` if an output is
+    not in each cycle what it is in the RTL."""
+    windows = range(record.count)
     streams = len(paths) * len(windows)
     seen = _Seen(paths, record, windows)
-    simulator = Simulator(piece.netlist, library, streams)
+    simulator = Simulator(piece.netlist, library, streams, piece.program)
     begin = np.stack([seen.bit(place)[0] ^ flip for place, flip in piece.states], axis=-1) if piece.states else None
     stimulus = {port: seen.bits(places) for port, places in piece.drives.items()}
     # A piece without a register has a clock that goes nowhere but to its memories.
     idle = [port for port in simulator.inputs if port.name in CLOCKS]
     stimulus |= {port.name: np.zeros((record.length, 1, len(port.nets)), np.uint8) for port in idle}
-    run, constant = simulator.run(stimulus, begin=begin), constants(piece.netlist, library)
+    of_windows = np.arange(streams).reshape(len(windows), len(paths))
+    run = simulator.run(stimulus, begin=begin, groups=[of_windows[list(group)].ravel() for group in groups])
+    constant = constants(piece.netlist, library)
     for port, places in piece.shows.items():
         wanted = seen.bits(places)
         differs = run.outputs[port] != wanted
@@ -178,7 +185,7 @@ def replay(piece: Piece, paths: Sequence[str], record: Record, library: Library,
                 f"{paths[stream % len(paths)]}.{name}[{at}] of the netlist must be what it is in the RTL, and is not "
                 f"in cycle {cycle} of window {windows[stream // len(paths)]}; {len(wrong)} bits of {port} differ."
             )
-    return run.activity
+    return run.groups
 
 
 class _Seen:

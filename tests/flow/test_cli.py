@@ -14,7 +14,7 @@ import pytest
 from config.errors import Refusal
 from foreshift.cli import main
 
-COMMANDS = ["verilog", "demo", "synth", "fpga", "eval", "sweep", "cycles", "simulate", "run-model", "report"]
+COMMANDS = ["verilog", "demo", "synth", "power", "fpga", "eval", "sweep", "cycles", "simulate", "run-model", "report"]
 
 
 @pytest.fixture

@@ -181,21 +181,29 @@ def test_no_initial_content_is_asked_of_registers_and_memories(written: Path) ->
         assert not re.search(r"^ *reg [^=;]*=", text, re.MULTILINE)
 
 
-def test_text_depends_on_nothing_but_the_unit(written: Path, tmp_path: Path) -> None:
-    """Another process, hash seed, folder and selection: the same bytes."""
-    done = command("--preset", "tiny", "--output", str(tmp_path / "again"), PYTHONHASHSEED="12345")
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """`tiny` from another process, with another hash seed, folder and selection; and what it said."""
+    output = tmp_path_factory.mktemp("again")
+    return output / "tiny", command("--preset", "tiny", "--output", str(output), PYTHONHASHSEED="12345")
+
+
+def test_text_depends_on_nothing_but_the_unit(
+    written: Path, again: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    """The same bytes, whoever writes it."""
+    (second, done), first = again, written / "tiny"
     assert done.returncode == 0, done.stderr
-    first, second = written / "tiny", tmp_path / "again/tiny"
     assert {path.name for path in second.iterdir()} == {path.name for path in first.iterdir()}
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes()
 
 
-def test_progress_names_each_file(tmp_path: Path) -> None:
-    done = command("--preset", "tiny", "--output", str(tmp_path))
+def test_progress_names_each_file(again: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = again
     lines = done.stderr.splitlines()
     files = sorted(re.fullmatch(r"\[ *\d+\.\d s\] (\S+\.v): \d+ modules, \d+ lines", line)[1] for line in lines)  # type: ignore[index]
-    assert files == sorted(map(str, (tmp_path / "tiny").glob("*.v")))
+    assert files == sorted(map(str, folder.glob("*.v")))
     assert done.stdout == ""
 
 
