@@ -277,6 +277,7 @@ def test_help_is_the_default_and_explains_every_command() -> None:
         "sim",
         "formal",
         "synth",
+        "power",
         "ecp5",
         "lint",
         "report",

@@ -87,13 +87,11 @@ def test_registers_begin_as_they_are_in_the_rtl(done):
         replayed(done, wrong)
 
 
-def test_an_input_of_another_cycle_is_found(done):
+def test_inputs_that_are_others_are_found(done):
     piece = done.probed.pieces[SMALL]
-    swapped = {**piece.drives}
-    first, second = [port for port in swapped if port.startswith("rows__payload") or "valid" in port][:2]
-    swapped[first], swapped[second] = swapped[second], swapped[first]
+    places = list(piece.drives.values())
     with pytest.raises(DifferenceError):
-        replayed(done, replace(piece, drives=swapped))
+        replayed(done, replace(piece, drives=dict(zip(piece.drives, [*places[1:], places[0]], strict=True))))
 
 
 def test_activity_is_the_mean_of_all_instances_and_windows(done):
