@@ -11,6 +11,7 @@ from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from config.sanger import SangerConfig
 from config.settings import build
+from config.spatten import SpattenConfig
 from config.speculate import METHODS, SpeculationConfig
 from config.system import SystemConfig
 from config.units import GeluConfig, LayerNormConfig, ResidualConfig, SoftmaxConfig, UnitConfig
@@ -57,6 +58,9 @@ _ITEMS = {
 """A row of `paper` has 2048 keys: too many for a line to choose among."""
 _QUERY_STORES = {"tiny": 1, "minilm": 4}
 
+_LAYERS = {"tiny": 4, "minilm": 6, "paper": 32}
+"""Of a model; `paper`: of those of 7 B."""
+
 PRESETS = tuple(_SHAPES)
 
 
@@ -87,6 +91,13 @@ def sanger(preset: str) -> SangerConfig:
     _require_preset(preset)
     unit = _UNITS[preset]
     return SangerConfig(unit.rows, unit.lanes, unit.load, unit.tokens, unit.heads, unit.head_width)
+
+
+def spatten(preset: str) -> SpattenConfig:
+    """SpAtten's pruning of a preset. Raises `Refusal` for a name not in `PRESETS`."""
+    _require_preset(preset)
+    unit = _UNITS[preset]
+    return SpattenConfig(unit.rows, unit.lanes, unit.tokens, unit.heads, unit.head_width, _LAYERS[preset])
 
 
 def pe_arrays(preset: str) -> PeArraysConfig:

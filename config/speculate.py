@@ -17,7 +17,7 @@ between maximum and minimum. dense: no prediction, everything is kept. fact: FAC
 
 BASELINES = ("sanger", "spatten")
 """What the methods are compared with besides. Of these there is no hardware behind the socket; Sanger's is in
-`config.sanger`."""
+`config.sanger`, SpAtten's in `config.spatten`."""
 
 SYSTEM_OF = {"spls": "hlog", "lapa": "aloc", "fact": "pot"}
 WINDOWS = (1, 2, 4, 8, 16)

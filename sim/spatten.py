@@ -15,6 +15,8 @@ from config.execute import PROBABILITY_BITS
 from config.formats import OPERAND_BITS
 from config.spatten import SpattenConfig
 from config.speculate import SpattenSettings
+from golden.execute.layer import Layer as IntegerLayer
+from golden.execute.layer import execute
 from golden.speculate.plan import Plan
 from golden.speculate.records import records
 from golden.speculate.spatten import Spatten
@@ -92,6 +94,18 @@ def batch(
             state.watch(name, getattr(seen, name))
         layers.append((plan, seen))
     return Batch(settings, attend, heads, tuple(layers), shuffle)
+
+
+def of_model(layers: Sequence[IntegerLayer], x: Int64) -> Callable[[Plan, int], Seen]:
+    """What the layers of a model make, one after the other, of x [T, D]."""
+    inputs = [x]
+
+    def observe(plan: Plan, number: int) -> Seen:
+        seen: dict[str, Int64] = {}
+        inputs.append(execute(inputs[number], layers[number], plan, watch=seen.__setitem__))
+        return Seen(seen["codes"], seen["total"], seen["context"])
+
+    return observe
 
 
 @cache

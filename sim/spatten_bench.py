@@ -43,7 +43,8 @@ async def run(dut: Any, config: Any, job: Any) -> list[tuple[int, int, int]]:
     def chances(name: str, share: float) -> tuple[float, Any]:
         return (0.5, beats[name]) if name in beats else (share, chance)
 
-    sources, sinks = {}, {}
+    sources: dict[str, Source] = {}
+    sinks: dict[str, Sink] = {}
     for name in INPUTS:
         idle, rng = chances(name, job.idle)
         sources[name] = Source(dut, name, job.payloads[name], idle=idle, rng=rng)
@@ -61,7 +62,7 @@ async def run(dut: Any, config: Any, job: Any) -> list[tuple[int, int, int]]:
         for beat in beats.values():
             beat.cycle += 1
         for name, counts in progress.items():
-            counts.append(len({**sources, **sinks}[name].seen))
+            counts.append(len((sinks[name] if name in sinks else sources[name]).seen))
         cycles += 1
         assert cycles < job.limit, (
             f"{len(sinks['o'].seen)} of {wanted['o']} records after {cycles} cycles: it stands still; taken are "

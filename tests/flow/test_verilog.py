@@ -103,14 +103,14 @@ def test_every_preset_has_its_units(written: Path) -> None:
     check_units(
         written / "tiny",
         "4x4",
-        {"spls_4x4", "lapa_4x4", "dense_4x4", "fact_4x4", "sanger_4x4"}
+        {"spls_4x4", "lapa_4x4", "dense_4x4", "fact_4x4", "sanger_4x4", "spatten_4x4"}
         | {"pe_array_4x4", "dot_array_4x4", "attention_4x4"}
         | tops("4x4"),
     )
     check_units(
         written / "minilm",
         "16x64",
-        {"spls_16x32", "lapa_16x32", "dense_16x32", "fact_16x32", "sanger_16x32"}
+        {"spls_16x32", "lapa_16x32", "dense_16x32", "fact_16x32", "sanger_16x32", "spatten_16x32"}
         | {"pe_array_16x32", "dot_array_16x32", "attention_16x32"}
         | tops("16x32"),
     )

@@ -63,7 +63,7 @@ class Cut(wiring.Component):
     put: Out, 1: of chunk `put_at` (Out), `kept` (Out, rows) are kept; chunk by chunk, when none of `allowed` is asked
     for any more. done: Out, 1, with the last one.
 
-    C chunks take `config.digits`·(C + 4) + C + 4 cycles from `start` to `done`.
+    C chunks take (`config.digits` + 1)·(C + 4) cycles from `start` to `done`.
     """
 
     def __init__(self, config: SpattenConfig):

@@ -93,7 +93,7 @@ class PlanWriter(wiring.Component):
                     m.d.sync += [self.rows.valid.eq(1), chunk.eq(Mux(ends, 0, chunk + 1))]
                     self._step(m, head, row, ends)
         computed = Array(own)[row[: self._config.row_bits]] & Array(self.kept_heads)[head]
-        self._offer(m, (row, chunk, last), computed, free, platform)
+        self._offer(m, (row, chunk, last), computed, platform)
         corner(m, platform, "alive_waits", self.alive.valid & ~self.alive.ready)
         return m
 
@@ -113,7 +113,7 @@ class PlanWriter(wiring.Component):
                 with m.If(last_head):
                     m.next = "REST"
 
-    def _offer(self, m: Module, shown: tuple[Value, Value, Value], computes: Value, takes: Value, platform) -> None:
+    def _offer(self, m: Module, shown: tuple[Value, Value, Value], computes: Value, platform) -> None:
         """What is known of the chunk of a row that is shown, and whether the row is computed in this head."""
         row, chunk, last = shown
         beat = self.rows.payload
@@ -123,7 +123,7 @@ class PlanWriter(wiring.Component):
             reset_less=True,
         )
         computed = Signal(reset_less=True)
-        with m.If(takes):
+        with m.If(self.show):
             m.d.sync += [held.row.eq(row), held.reference.eq(row), held.chunk.eq(chunk), computed.eq(computes)]
         m.d.comb += [
             beat.row.eq(held.row),

@@ -38,7 +38,7 @@ class Selection(wiring.Component):
     show: In, 1; show_at: In; kept: Out, rows: of that chunk, in the next cycle; while nothing is dropped.
     kept_heads: Out, one bit for each head.
 
-    `done` comes 2·(`Places.latency` + 2) cycles behind `cut`, and the cycles of both searches later.
+    `done` comes 2·(`Places.latency` + 1) cycles and those of both searches behind `cut`.
     """
 
     def __init__(self, config: SpattenConfig):
