@@ -105,7 +105,7 @@ class Selection(wiring.Component):
         more, adds = Signal(range(self._config.rows + 1), reset_less=True), Signal()
         m.d.sync += adds.eq(self.give)
         with m.If(self.give):
-            m.d.sync += more.eq(sum(self.given))
+            m.d.sync += more.eq(_how_many(self.given))
         with m.If(self.begin):
             m.d.sync += count.eq(0)
         with m.Elif(adds):
@@ -142,3 +142,9 @@ class Selection(wiring.Component):
                 m.d.sync += chunk.eq(cut.kept)
         m.d.comb += self.kept_heads.eq(Cat(chunks))
         return shown
+
+
+def _how_many(flags: Value) -> Value:
+    """Of the flags are set: a tree of adders."""
+    half = len(flags) // 2
+    return _how_many(flags[:half]) + _how_many(flags[half:]) if half else flags

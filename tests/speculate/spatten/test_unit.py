@@ -32,8 +32,7 @@ def test_the_preset_is_what_the_tests_take():
 
 
 def test_equals_golden():
-    """One unit, batch after batch without a reset: lengths, padding, shares, orders of rows, all ways of flow control.
-    """
+    """One unit, batch after batch without a reset: lengths, padding, shares, orders of rows, all ways of flow control."""
     given = [(layers.any_batch(layers.TINY, seed), FLOWS[seed % len(FLOWS)]) for seed in range(40)]
     assert {len(batch.attend) % 4 for batch, _ in given} == {0, 1, 2, 3}
     assert {len(batch.layers) for batch, _ in given} == {1, 2, 3, 4}
