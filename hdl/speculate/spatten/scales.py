@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One division a row, so that its codes become shares by a product each.
 
-i ─► top 16 bits, bits over 22 ─► register ─► 2^30 / ─► o
+i ─► top 16 bits, bits over 22 ─► register ─► 2^30 / ─► register ─► o        a row waits there, not in the division
 """
 
 from amaranth.hdl import Cat, Const, Module, Signal
@@ -28,7 +28,7 @@ class RowScales(wiring.Component):
     `latency` cycles from i to o.
     """
 
-    latency = 1 + DIVISOR_BITS
+    latency = 2 + DIVISOR_BITS
 
     def __init__(self, config: SpattenConfig):
         self._config = config
@@ -50,12 +50,17 @@ class RowScales(wiring.Component):
             divider.i.payload.dividend.eq(1 << (DIVISOR_BITS - 1)),
             divider.i.payload.divisor.eq(divisor),
             divider.i.payload.tag.eq(held),
-            self.o.valid.eq(divider.o.valid),
-            divider.o.ready.eq(self.o.ready),
-            self.o.payload.reciprocal.eq(divider.o.payload.quotient),
+            divider.o.ready.eq(~self.o.valid | self.o.ready),
         ]
-        found = data.View(self._tag, divider.o.payload.tag)
-        m.d.comb += [getattr(self.o.payload, name).eq(found[name]) for name, _ in self._tag]
+        scale, found = Signal.like(self.o.payload, reset_less=True), data.View(self._tag, divider.o.payload.tag)
+        m.d.comb += self.o.payload.eq(scale)
+        with m.If(divider.o.ready):
+            m.d.sync += self.o.valid.eq(divider.o.valid)
+            with m.If(divider.o.valid):
+                m.d.sync += [
+                    scale.reciprocal.eq(divider.o.payload.quotient),
+                    *(scale[name].eq(found[name]) for name, _ in self._tag),
+                ]
         with m.If(self.i.ready):
             m.d.sync += valid.eq(self.i.valid)
             with m.If(self.i.valid):

@@ -47,7 +47,8 @@ def rising(rng, layers, most=255):
 
 
 def any_batch(config, seed):
-    """Any legal batch of a unit: its size, its padding, what it drops, in what order its rows come."""
+    """Any legal batch of a unit: its size, its padding, what it drops, in what order its rows come; a quarter of them all
+    ties."""
     rng = np.random.default_rng([20_263, seed])
     tokens = int(rng.choice([rng.integers(1, config.tokens + 1), config.tokens]))
     heads = int(rng.choice([rng.integers(1, config.heads + 1), config.heads]))
@@ -56,4 +57,5 @@ def any_batch(config, seed):
     most = int(rng.choice([0, 128, 255]))
     settings = SpattenSettings(tokens=rising(rng, layers, most), heads=rising(rng, layers, most))
     attend = rng.random(tokens) < rng.choice([0.5, 0.9, 2])
-    return batch(settings, attend, heads, anything(seed, heads, width), seed if seed % 2 else None)
+    observe = anything(seed, heads, width) if rng.integers(4) else equal(width)
+    return batch(settings, attend, heads, observe, seed if seed % 2 else None)

@@ -32,7 +32,7 @@ def test_the_preset_is_what_the_tests_take():
 
 
 def test_equals_golden():
-    """One unit, batch after batch without a reset: lengths, padding, shares, orders of rows, all ways of flow control."""
+    """One unit, batch after batch without a reset: lengths, padding, shares, orders of rows, all flow control."""
     given = [(layers.any_batch(layers.TINY, seed), FLOWS[seed % len(FLOWS)]) for seed in range(40)]
     assert {len(batch.attend) % 4 for batch, _ in given} == {0, 1, 2, 3}
     assert {len(batch.layers) for batch, _ in given} == {1, 2, 3, 4}
@@ -211,7 +211,7 @@ def test_batches_reach_every_corner(monkeypatch):
 
 def test_layers_of_minilm():
     """Three layers on a real sentence as long as the unit can take, half of tokens and heads dropped by the last: sums
-    take a chunk a cycle but for the division in front, and the cut far less than the plan."""
+    take a chunk a cycle, and the cut a hundredth of the plan."""
     config = presets.spatten("minilm")
     ids, weights = minilm.token_ids(config.plan), [layer_weights(number) for number in range(3)]
     x, attend = embed_batch(ids[None]), np.ones((1, len(ids)), np.bool_)
@@ -224,7 +224,7 @@ def test_layers_of_minilm():
     rows, chunks = config.heads * config.tokens, config.blocks
     assert first.sums == rows * chunks
     for each in (first, *others):
-        assert each.plan == chunks + 2 * config.heads * chunks + rows * chunks + config.tokens + 3
+        assert each.plan == 2 * config.heads * chunks + rows * chunks + config.tokens + 3
     for each in others:
         assert each.cut == 25 + 9 * (chunks + 4) + 9 * (1 + 4)
 
