@@ -47,8 +47,8 @@ def rising(rng, layers, most=255):
 
 
 def any_batch(config, seed):
-    """Any legal batch of a unit: its size, its padding, what it drops, in what order its rows come; a quarter of them all
-    ties."""
+    """Any legal batch of a unit: its size, its padding, what it drops, in what order its rows come; in a quarter of
+    them everything ties."""
     rng = np.random.default_rng([20_263, seed])
     tokens = int(rng.choice([rng.integers(1, config.tokens + 1), config.tokens]))
     heads = int(rng.choice([rng.integers(1, config.heads + 1), config.heads]))
