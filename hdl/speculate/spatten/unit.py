@@ -54,8 +54,8 @@ class SpattenUnit(wiring.Component):
     o: Out, stream of `record_layout(config.plan)`, registered: no keys for rows that are not computed, and none in
     heads that are dropped.
 
-    No valid depends on its ready. From its first chunk of `alive` to its last record, a plan takes H·T·C + 2·H·C + T + 3
-    cycles for whole chunks, C = T / rows; what it takes to drop: `Selection`.
+    No valid depends on its ready. From its first chunk of `alive` to its last record, a plan takes
+    H·T·C + 2·H·C + T + 3 cycles for whole chunks, C = T / rows; what it takes to drop: `Selection`.
     """
 
     def __init__(self, config: SpattenConfig):
