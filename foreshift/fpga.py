@@ -36,7 +36,7 @@ def run(args: Namespace) -> None:
     )
     config = methods[args.method]
     started = time.monotonic()
-    print(f"{config.name} on the {ecp5.NAME}: some minutes", file=sys.stderr, flush=True)
+    print(f"{config.name} on the {ecp5.NAME}: half an hour", file=sys.stderr, flush=True)
     # An FPGA's multipliers and carry chains are better than adders built of LUTs.
     text = verilog(Accelerator(config), config.name, behavioural=True)
     found = ecp5.implement(text, config.name, CLOCK_MHZ, OUTPUT / "work")

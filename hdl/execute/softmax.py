@@ -20,7 +20,7 @@ from hdl.arith.divide import Divider
 from hdl.cover import corner
 from hdl.execute.layouts import MULTIPLIER, ROW, codes_layout, scores_layout
 from hdl.execute.power import Power, common_settings
-from hdl.execute.total import RowTotal
+from hdl.execute.total import RowTotal, along
 from hdl.execute.waiting import WaitingRows
 from hdl.shared import share
 
@@ -111,16 +111,8 @@ class SoftmaxUnit(wiring.Component):
     def _control(self, m: Module, advance: Value) -> tuple[list[Value], list[Value]]:
         """For what stands in front of each register stage, that of the codes included: is there anything, is it the
         last beat of a row?"""
-        valids, lasts = [self._waiting.valid], [self._waiting.beat.last]
-        for stage in range(self._powers[0].latency):
-            valid, last = Signal(name=f"valid{stage}"), Signal(name=f"last{stage}", reset_less=True)
-            with m.If(advance):
-                m.d.sync += valid.eq(valids[stage])
-                with m.If(valids[stage]):
-                    m.d.sync += last.eq(lasts[stage])
-            valids.append(valid)
-            lasts.append(last)
-        return valids, lasts
+        waiting, latency = self._waiting, self._powers[0].latency
+        return along(m, waiting.valid, waiting.beat.last, latency, advance=advance)
 
     def _raise(self, m: Module, enable: list[Value], platform) -> list[Value]:
         """The powers of a beat."""

@@ -6,6 +6,8 @@ powers ─► CSA ─► sum ─► + ─┬─► leading one ─► 16 bits be
                  total └───┘                                       mul ────┘
 """
 
+from contextlib import nullcontext
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -22,6 +24,23 @@ from hdl.shared import share
 
 PART_BITS = 10
 """Of a chain of carries that is mapped for area, with what chooses in front of it."""
+
+
+def along(
+    m: Module, enter: Value, last: Value, stages: int, *, advance: Value | None = None
+) -> tuple[list[Value], list[Value]]:
+    """In front of each of so many register stages, and behind the last: whether something stands there, and whether
+    that ends a row. `advance`: whether the stages move; always, if left out."""
+    valids, lasts = [enter], [last]
+    for stage in range(stages):
+        valid, ends = Signal(name=f"valid{stage}"), Signal(name=f"last{stage}", reset_less=True)
+        with nullcontext() if advance is None else m.If(advance):
+            m.d.sync += valid.eq(valids[stage])
+            with m.If(valids[stage]):
+                m.d.sync += ends.eq(lasts[stage])
+        valids.append(valid)
+        lasts.append(ends)
+    return valids, lasts
 
 
 class Total(wiring.Component):
@@ -79,16 +98,7 @@ class Total(wiring.Component):
 
     def _control(self, m: Module) -> tuple[list[Value], list[Value]]:
         """For each register stage: whether it takes what stands in front of it, and whether that ends a row."""
-        valids, lasts = [self.enter], [self.last]
-        for stage in range(self.latency - 1):
-            valid = Signal(name=f"valid{stage}")
-            last = Signal(name=f"last{stage}", reset_less=True)
-            with m.If(self.advance):
-                m.d.sync += valid.eq(valids[stage])
-                with m.If(valids[stage]):
-                    m.d.sync += last.eq(lasts[stage])
-            valids.append(valid)
-            lasts.append(last)
+        valids, lasts = along(m, self.enter, self.last, self.latency - 1, advance=self.advance)
         return [self.advance & valid for valid in valids], lasts
 
     def _division(self, m: Module, total: Value) -> data.View:

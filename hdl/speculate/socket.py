@@ -7,7 +7,7 @@ w ────────┤      └──────────────
 scale ────┘
 """
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out, Signature
 
@@ -182,3 +182,18 @@ def socket(config: SpeculationConfig) -> Signature:
             "o": Out(stream.Signature(record_layout(config))),
         }
     )
+
+
+def layer_under_way(m: Module, settings, o) -> tuple[Signal, Signal]:
+    """Of a unit whose stream `settings` begins a layer, taken once the record `last` of the one before has left by `o`:
+    the settings of the layer under way, and, 1 bit, the cycle in which it starts."""
+    held = Signal(settings.payload.shape(), name="settings", reset_less=True)
+    start, active = Signal(), Signal()
+    takes = settings.valid & settings.ready
+    m.d.comb += settings.ready.eq(~active)
+    m.d.sync += start.eq(takes)
+    with m.If(takes):
+        m.d.sync += [held.eq(settings.payload), active.eq(1)]
+    with m.If(o.valid & o.ready & o.payload.last):
+        m.d.sync += active.eq(0)
+    return held, start

@@ -15,7 +15,7 @@ from hdl.speculate.dense import DenseSelection
 from hdl.speculate.lapa.selection import LapaSelection
 from hdl.speculate.predictor import Predictor
 from hdl.speculate.record import Recorder
-from hdl.speculate.socket import settings_layout, socket, token_shape
+from hdl.speculate.socket import layer_under_way, socket, token_shape
 from hdl.speculate.spls.selection import SplsSelection
 
 
@@ -45,25 +45,13 @@ class SpeculationUnit(wiring.Component):
         m = Module()
         m.submodules.recorder = recorder = Recorder(self._config)
         wiring.connect(m, recorder.o, wiring.flipped(self.o))
-        settings, start = self._layers(m)
+        settings, start = layer_under_way(m, self.settings, self.o)
         m.d.comb += recorder.settings.eq(settings)
         if self._config.method == "dense":
             self._dense(m, settings, start, recorder)
         else:
             self._predict(m, settings, start, recorder)
         return m
-
-    def _layers(self, m: Module) -> tuple[Signal, Signal]:
-        """The settings of the layer under way, and the cycle in which it starts."""
-        settings = Signal(settings_layout(self._config), reset_less=True)
-        start, active = Signal(), Signal()
-        m.d.comb += self.settings.ready.eq(~active)
-        m.d.sync += start.eq(self.settings.valid & self.settings.ready)
-        with m.If(self.settings.valid & self.settings.ready):
-            m.d.sync += [settings.eq(self.settings.payload), active.eq(1)]
-        with m.If(self.o.valid & self.o.ready & self.o.payload.last):
-            m.d.sync += active.eq(0)
-        return settings, start
 
     def _predict(self, m: Module, settings: Signal, start: Signal, recorder: Recorder) -> None:
         m.submodules.predictor = predictor = Predictor(self._config)

@@ -131,14 +131,19 @@ class Bursts(wiring.Component):
 
 
 def _stepped(m: Module, name: str, value: Value, step: int, enable: Value) -> Value:
-    """value + step, 1 or -1, of a value that has stood since a cycle with `enable`: slices are ready in registers, and
-    which ones change is chosen."""
-    parts, changes = [], Const(1, 1)
+    """value + step, 1 or -1, of a value that has stood since a cycle with `enable`: slices, and which of them change,
+    are ready in registers."""
+    parts = []
     for low in range(0, len(value), LONGEST_SLICE):
-        part = value[low : low + LONGEST_SLICE]
-        changed, carries = Signal(len(part), name=f"{name}{low}"), Signal(name=f"{name}{low}_carries")
+        part, below = value[low : low + LONGEST_SLICE], value[:low]
+        changed = Signal(len(part), name=f"{name}{low}")
         with m.If(enable):
-            m.d.sync += [changed.eq(part + step), carries.eq(part.all() if step == 1 else ~part.any())]
-        parts.append(Mux(changes, changed, part))
-        changes = changes & carries
+            m.d.sync += changed.eq(part + step)
+        if low:
+            changes = Signal(name=f"{name}{low}_changes")
+            with m.If(enable):
+                m.d.sync += changes.eq(below.all() if step == 1 else ~below.any())
+            parts.append(Mux(changes, changed, part))
+        else:
+            parts.append(changed)
     return Cat(parts)

@@ -63,8 +63,8 @@ class RowFeed(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         given = self.lists.payload
-        # Words, until they leave for the array.
-        self._asked = Signal(range(ROOM + 1))
+        # Words, until they leave for the array; whether there is no room for more, which much hangs on.
+        self._asked, self._full = Signal(range(ROOM + 1)), Signal()
         rows = queue_of(m, "rows_queue", self.rows.payload.shape(), SLOTS, platform)
         wanted = part_of(list_layout(self._config), "slot", "last_line", "region", "words")
         lists = queue_of(m, "lists", wanted, SLOTS, platform)
@@ -87,7 +87,7 @@ class RowFeed(wiring.Component):
         row, word = Signal.like(following, name="row"), Signal.like(self.fetch.payload.word)
         active, fire, last = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.fetch.valid.eq(active & (self._asked != ROOM)),
+            self.fetch.valid.eq(active & ~self._full),
             self.fetch.payload.region.eq(row.region),
             self.fetch.payload.token.eq(row.token),
             self.fetch.payload.word.eq(word),
@@ -101,7 +101,7 @@ class RowFeed(wiring.Component):
             m.d.sync += [active.eq(1), row.eq(following)]
         with m.Elif(fire & last):
             m.d.sync += active.eq(0)
-        corner(m, platform, "rows_wait_for_room", active & (self._asked == ROOM))
+        corner(m, platform, "rows_wait_for_room", active & self._full)
         return fire, last
 
     def _look_up(self, m: Module, lists, platform) -> tuple[data.View, Value, Signal]:
@@ -159,6 +159,10 @@ class RowFeed(wiring.Component):
             leaves.eq(words.valid & words.ready),
         ]
         m.d.sync += self._asked.eq(self._asked + ask - leaves)
+        with m.If(ask & ~leaves):
+            m.d.sync += self._full.eq(self._asked == ROOM - 1)
+        with m.Elif(leaves & ~ask):
+            m.d.sync += self._full.eq(0)
         x, end = geared(m, "gear", words, OPERAND_BITS * self._ports.word, platform)
         m.d.comb += [self.x.valid.eq(x.valid), Value.cast(self.x.payload).eq(x.payload), x.ready.eq(self.x.ready)]
         if bits < OPERAND_BITS * self._ports.word:

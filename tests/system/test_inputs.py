@@ -11,6 +11,7 @@ from hdl.system.axi import TRANSFER
 from hdl.system.inputs import LayerInputs
 from hdl.system.layouts import Parameter
 from hdl.system.parameters import GELU_ENTRIES
+from tests.arith import simulate
 from tests.system.streams import fields_of, through
 
 CONFIG = systems("tiny")["spls"]
@@ -112,3 +113,39 @@ def test_parts_of_a_layer(wide, masked, chained):
     assert first < loaded.index(1)
     assert (first == 0) == (not masked)
     assert {mask for there, mask in known if there} == {known[-1][1]}
+
+
+def test_a_layer_behind_another():
+    """What fills up the last word of one layer's parameters is no part of the next one's."""
+    rng = random.Random(8)
+    layers = [Layer(rng, 5, wide=False, masked=False, chained=True) for _ in range(2)]
+    assert len(layers[0].entries) % (BUS // 64), "the last word must have room"
+    dut, seen = LayerInputs(CONFIG), []
+
+    async def step(context) -> bool:
+        """Whether the word that is offered was taken."""
+        if context.get(dut.write):
+            seen.append(context.get(dut.word.entry))
+        taken = bool(context.get(dut.i.valid) & context.get(dut.i.ready))
+        await context.tick()
+        return taken
+
+    async def bench(context):
+        for name, value in (("tokens", 5), ("width", WIDTH), ("heads", HEADS), ("chained", 1)):
+            context.set(getattr(dut, name), value)
+        await context.tick()
+        for layer in layers:
+            context.set(dut.start, 1)
+            await step(context)
+            context.set(dut.start, 0)
+            for word in layer.words:
+                context.set(dut.i.valid, 1)
+                context.set(dut.i.payload, word)
+                while not await step(context):
+                    pass
+            context.set(dut.i.valid, 0)
+            while not context.get(dut.loaded):
+                await step(context)
+
+    simulate.run(dut, bench)
+    assert seen == [entry for layer in layers for entry in layer.entries[:-GELU_ENTRIES]]

@@ -17,7 +17,7 @@ from config.sanger import SangerConfig
 from config.speculate import PROBABILITY_UNITY
 from hdl.arith.adder import add_in_two
 from hdl.arith.multiply import MultiplyAdd
-from hdl.execute.total import add_beats, beat_tree
+from hdl.execute.total import add_beats, along, beat_tree
 from hdl.shared import share
 from hdl.speculate.sanger.layouts import BOUND_BITS, THRESHOLD_BITS, powers_layout
 
@@ -66,14 +66,7 @@ class Bound(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         tree, adding = self._tree, self._adding
-        enable, lasts = [self.enter], [self.last]
-        for stage in range(adding + 1):
-            valid, last = Signal(name=f"valid{stage}"), Signal(name=f"last{stage}", reset_less=True)
-            m.d.sync += valid.eq(enable[stage])
-            with m.If(enable[stage]):
-                m.d.sync += last.eq(lasts[stage])
-            enable.append(valid)
-            lasts.append(last)
+        enable, lasts = along(m, self.enter, self.last, adding + 1)
         m.submodules.tree = share(tree, "total_tree", platform)
         m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
         beat = add_in_two(m, list(tree.o), *enable[tree.latency : adding])

@@ -21,6 +21,7 @@ from hdl.arith.larger import Larger
 from hdl.cover import corner
 from hdl.execute.layouts import MULTIPLIER
 from hdl.execute.power import Power, common_settings
+from hdl.execute.total import along
 from hdl.shared import share
 from hdl.speculate.sanger.bound import Bound
 from hdl.speculate.sanger.exponents import LARGEST_SHIFT, Exponents
@@ -171,14 +172,7 @@ class SangerSelection(wiring.Component):
         """The powers of the chunk; whether they stand, and are those of a row's last chunk."""
         power = self._power
         largest = Signal(self._config.sum_bits, reset_less=True)
-        valids, lasts = [chunk.valid], [chunk.last]
-        for stage in range(power.latency):
-            valid, last = Signal(name=f"valid{stage}"), Signal(name=f"last{stage}", reset_less=True)
-            m.d.sync += valid.eq(valids[stage])
-            with m.If(valids[stage]):
-                m.d.sync += last.eq(lasts[stage])
-            valids.append(valid)
-            lasts.append(last)
+        valids, lasts = along(m, chunk.valid, chunk.last, power.latency)
         with m.If(chunk.valid):
             m.d.sync += largest.eq(Array(map(Value.cast, maxima.o))[chunk.place])
         m.d.comb += exponents.load.eq(chunk.valid & chunk.first)

@@ -15,7 +15,7 @@ Blocks of a head, R queries each, on the way (T keys, C = T/R chunks):
 The array takes R/load + T cycles for a block, the selection R·C = T (T a multiple of R): it keeps up.
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,7 +25,7 @@ from hdl.speculate.record import Recorder
 from hdl.speculate.sanger.layouts import key_layout, query_layout, settings_layout
 from hdl.speculate.sanger.scorer import Scorer
 from hdl.speculate.sanger.selection import SangerSelection
-from hdl.speculate.socket import record_layout
+from hdl.speculate.socket import layer_under_way, record_layout
 
 
 class SangerUnit(wiring.Component):
@@ -79,7 +79,7 @@ class SangerUnit(wiring.Component):
         wiring.connect(m, scorer.o, selection.columns)
         wiring.connect(m, selection.rows, recorder.rows)
         wiring.connect(m, recorder.o, wiring.flipped(self.o))
-        settings, start = self._layers(m)
+        settings, start = layer_under_way(m, self.settings, self.o)
         m.d.comb += [
             scorer.settings.eq(settings),
             scorer.start.eq(start),
@@ -88,16 +88,3 @@ class SangerUnit(wiring.Component):
             self.busy.eq(scorer.busy),
         ]
         return m
-
-    def _layers(self, m: Module) -> tuple[Signal, Signal]:
-        """The settings of the layer under way, and the cycle in which it starts."""
-        settings = Signal(settings_layout(self._config), reset_less=True)
-        start, active = Signal(), Signal()
-        takes = self.settings.valid & self.settings.ready
-        m.d.comb += self.settings.ready.eq(~active)
-        m.d.sync += start.eq(takes)
-        with m.If(takes):
-            m.d.sync += [settings.eq(self.settings.payload), active.eq(1)]
-        with m.If(self.o.valid & self.o.ready & self.o.payload.last):
-            m.d.sync += active.eq(0)
-        return settings, start
