@@ -100,6 +100,7 @@ FIELDS = (
     _half("ffn", 16, "Hidden channels of the FFN, a multiple of lanes, at least twice as many."),
     DescriptorField("norm1_shift", 18, 1, SHIFT_BITS, "Shift of norm 1, 1 to 40."),
     DescriptorField("norm2_shift", 19, 1, SHIFT_BITS, "Shift of norm 2, 1 to 40."),
+    _half("threshold", 20, "Sanger: keys are kept that have more 65536ths of their row's probability, 0 to 65535."),
     _half("k", 24, "SPLS, FACT: keys that attention keeps of a row, 1 to the built tokens."),
     _half("k_similarity", 26, "SPLS: keys whose scores are compared, 1 to k."),
     _half("s", 28, "SPLS: 256ths by which similar rows may differ, 0 to 256."),

@@ -12,7 +12,7 @@ from config.pe_arrays import PeArraysConfig
 from config.sanger import SangerConfig
 from config.settings import build
 from config.spatten import SpattenConfig
-from config.speculate import METHODS, SpeculationConfig
+from config.speculate import LATE, METHODS, SpeculationConfig
 from config.system import SystemConfig
 from config.units import GeluConfig, LayerNormConfig, ResidualConfig, SoftmaxConfig, UnitConfig
 
@@ -89,8 +89,7 @@ def _built(preset: str, method: str) -> dict[str, Any]:
 def sanger(preset: str) -> SangerConfig:
     """Sanger's predictor of a preset. Raises `Refusal` for a name not in `PRESETS`."""
     _require_preset(preset)
-    unit = _UNITS[preset]
-    return SangerConfig(unit.rows, unit.lanes, unit.load, unit.tokens, unit.heads, unit.head_width)
+    return SangerConfig.within(_UNITS[preset])
 
 
 def spatten(preset: str) -> SpattenConfig:
@@ -122,6 +121,7 @@ def systems(preset: str) -> dict[str, SystemConfig]:
     if whole is None:
         return {}
     (values, *_), units = _LANES[preset][1:], speculation(preset)
+    units |= {method: replace(_UNITS[preset], method=method) for method in LATE}
     if preset == "tiny":
         rest = {"ffn": 64, "values": values, "weight_words": 128}
     else:

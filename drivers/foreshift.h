@@ -27,7 +27,7 @@
 
 /* Prediction and memory port. */
 #define FORESHIFT_CAPABILITY_UNIT 0x008u
-#define FORESHIFT_CAPABILITY_UNIT_METHOD_MASK 0x000000ffu /* Method of speculation, 0: spls, 1: lapa, 2: dense, 3: fact. */
+#define FORESHIFT_CAPABILITY_UNIT_METHOD_MASK 0x000000ffu /* Method of speculation, 0: spls, 1: lapa, 2: dense, 3: fact, 4: sanger. */
 #define FORESHIFT_CAPABILITY_UNIT_METHOD_SHIFT 0
 #define FORESHIFT_CAPABILITY_UNIT_ROUNDS_MASK 0x0000ff00u /* Rounds of scoring: how many values of eta count. */
 #define FORESHIFT_CAPABILITY_UNIT_ROUNDS_SHIFT 8
@@ -339,6 +339,7 @@ enum foreshift_method {
     FORESHIFT_METHOD_LAPA = 0x1,
     FORESHIFT_METHOD_DENSE = 0x2,
     FORESHIFT_METHOD_FACT = 0x3,
+    FORESHIFT_METHOD_SANGER = 0x4,
 };
 
 /* Why a list of layers was given up. */
@@ -381,7 +382,8 @@ struct foreshift_descriptor {
     uint16_t ffn; /* Hidden channels of the FFN, a multiple of lanes, at least twice as many. */
     uint8_t norm1_shift; /* Shift of norm 1, 1 to 40. */
     uint8_t norm2_shift; /* Shift of norm 2, 1 to 40. */
-    uint8_t reserved20[4];
+    uint16_t threshold; /* Sanger: keys are kept that have more 65536ths of their row's probability, 0 to 65535. */
+    uint8_t reserved22[2];
     uint16_t k; /* SPLS, FACT: keys that attention keeps of a row, 1 to the built tokens. */
     uint16_t k_similarity; /* SPLS: keys whose scores are compared, 1 to k. */
     uint16_t s; /* SPLS: 256ths by which similar rows may differ, 0 to 256. */

@@ -17,7 +17,7 @@ from config.descriptor import DESCRIPTOR_BYTES, Flag
 from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.registers import COUNTERS, REGISTERS
-from config.speculate import FactSettings, LapaSettings, SplsSettings
+from config.speculate import FactSettings, LapaSettings, SangerSettings, SplsSettings
 from config.system import SystemConfig
 from hdl.system.accelerator import Accelerator
 from hdl.system.blobs import whole_words
@@ -132,7 +132,7 @@ def lay_out(
         x = None if follows else content.put_rows(config, step.x, bits)
         sends = every or not chained or number == len(steps) - 1
         y = content.put_rows(config, np.zeros_like(step.y), bits) if sends else None
-        blobs = image(config, step.layer, None if config.speculation.method == "dense" else step.predictor)
+        blobs = image(config, step.layer, step.predictor)
         fields = _fields(config, step, x, y)
         fields |= {"parameters": content.put(blobs.parameters), "predictor": content.put(blobs.predictor)}
         fields |= {f"weights{n + 1}": content.put(each) for n, each in enumerate(blobs.weights)}
@@ -171,6 +171,8 @@ def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) ->
     if isinstance(settings, SplsSettings):
         fields["k_similarity"] = min(settings.k_similarity, config.tokens)
         fields |= {"s": settings.s, "f": min(settings.f, config.heads + 1)}
+    if isinstance(settings, SangerSettings):
+        fields["threshold"] = settings.threshold
     if isinstance(settings, LapaSettings):
         fields |= {f"eta{n}": eta for n, eta in enumerate(settings.eta)}
     return fields

@@ -21,7 +21,7 @@ from golden.execute.layer import Layer
 from golden.execute.layer_norm import Norm
 from golden.execute.linear import Linear
 from golden.execute.scales import Scale
-from golden.speculate.planner import Predictor
+from golden.speculate.planner import ExactPredictor, Predictor
 from golden.system.tiles import tile_bytes
 from hdl.execute.layouts import ROW
 from hdl.speculate.socket import scale_layout, weights_layout
@@ -46,8 +46,8 @@ class Image:
         return sum(map(len, (self.parameters, self.predictor, *self.weights)))
 
 
-def image(config: SystemConfig, layer: Layer, predictor: Predictor | None) -> Image:
-    """Raises `Refusal` for a layer that the accelerator is not built for. predictor: none for `dense`."""
+def image(config: SystemConfig, layer: Layer, predictor: Predictor | ExactPredictor) -> Image:
+    """Raises `Refusal` for a layer that the accelerator is not built for. predictor: it matters where its codes do."""
     spec, width = config.speculation, layer.q.w.shape[1]
     head_width, ffn = len(layer.q.w) // layer.heads, len(layer.up.w)
     require(
@@ -59,7 +59,7 @@ def image(config: SystemConfig, layer: Layer, predictor: Predictor | None) -> Im
         width % config.lanes == 0 and ffn % config.lanes == 0 and width > config.lanes and ffn > config.lanes,
         f"Rows and FFN must be multiples of the {config.lanes} lanes, and longer, not {width} and {ffn}; fill them up.",
     )
-    coded = b"" if predictor is None else _predictor(config, predictor)
+    coded = _predictor(config, predictor) if spec.coded and isinstance(predictor, Predictor) else b""
     return Image(_parameters(config, layer), coded, _weights(config, layer))
 
 

@@ -14,14 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.array import number_system
-from config.speculate import SYSTEM_OF, FactSettings, LapaSettings, Settings, SplsSettings
+from config.speculate import (
+    PROBABILITY_UNITY,
+    SYSTEM_OF,
+    FactSettings,
+    LapaSettings,
+    SangerSettings,
+    Settings,
+    SplsSettings,
+)
 from config.system import SystemConfig
 from golden.execute.layer import Layer, execute
 from golden.models import integer
 from golden.models.transformer import Architecture, LayerWeights
 from golden.speculate import dense, fact, lapa, planner, spls
 from golden.speculate.plan import Plan
-from golden.speculate.planner import Predict, Predictor
+from golden.speculate.planner import ExactPredictor, Predict, Predictor
 
 Int64 = NDArray[np.int64]
 PREDICT: dict[str, Predict] = {
@@ -30,6 +38,7 @@ PREDICT: dict[str, Predict] = {
     "dense": dense.predict,
     "fact": fact.predict,
 }
+AnyPredictor = Predictor | ExactPredictor
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Step:
     x, y: int64 [T, D], within int8 (post) or 16 bits (pre)."""
 
     layer: Layer
-    predictor: Predictor
+    predictor: AnyPredictor
     plan: Plan
     x: Int64
     y: Int64
@@ -61,7 +70,7 @@ def steps(
         seen: dict[str, Any] = {}
         plans: list[Plan] = []
 
-        def plan_of(*given: Any, by: Predictor = predictor, kept: list[Plan] = plans) -> Plan:
+        def plan_of(*given: Any, by: AnyPredictor = predictor, kept: list[Plan] = plans) -> Plan:
             kept.append(by.planner(attend)(*given))
             return kept[0]
 
@@ -73,9 +82,11 @@ def steps(
 
 def predictor_of(
     config: SystemConfig, model: integer.IntegerModel, number: int, codes: Int64, settings: Settings
-) -> Predictor:
+) -> AnyPredictor:
     """A layer's, with the scales that fit these codes."""
     unit, method = config.speculation, config.speculation.method
+    if isinstance(settings, SangerSettings):
+        return ExactPredictor(settings, model.layers[number].layer.exponent)
     layer, heads = model.layers[number], model.shape.heads
     coded = planner.coded(model.weights[number], heads, layer.qkv_scale)
     if method == "dense":
@@ -151,6 +162,9 @@ def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool
         return LapaSettings(causal=causal, eta=tuple(int(rng.integers(0, 257)) for _ in config.speculation.slices))
     if method == "fact":
         return FactSettings(causal=causal, k=int(rng.integers(1, tokens + 1)))
+    if method == "sanger":
+        # As often from nearly all keys to nearly none as in between.
+        return SangerSettings(causal=causal, threshold=int(PROBABILITY_UNITY ** rng.uniform()) - 1)
     return Settings(causal=causal)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from config.errors import require
 from config.settings import chosen, keys, votes
-from config.speculate import FactSettings, LapaSettings, Settings, SplsSettings
+from config.speculate import FactSettings, LapaSettings, SangerSettings, Settings, SplsSettings
 from config.system import SystemConfig
 from golden.models import integer, language, minilm
 from golden.models.transformer import layer as float_layer
@@ -83,6 +83,8 @@ def settings_of(
         if method == "lapa":
             rounds = range(1, 1 + len(config.speculation.slices))
             return LapaSettings(causal=causal, eta=tuple(int(setting[f"eta{n}"]) for n in rounds))
+        if method == "sanger":
+            return SangerSettings(causal=causal, threshold=int(setting["threshold"]))
         k = keys(setting["k"], tokens)
         if method == "fact":
             return FactSettings(causal=causal, k=k)

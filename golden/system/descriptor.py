@@ -66,7 +66,7 @@ def _used(config: SystemConfig, given: Mapping[str, int]) -> list[str]:
         "y": flags & Flag.WRITE,
         "y_stride": flags & Flag.WRITE,
         "parameters": True,
-        "predictor": config.speculation.method != "dense",
+        "predictor": config.speculation.coded,
         "weights1": True,
         "weights2": True,
         "key_mask": flags & Flag.MASK,

@@ -7,6 +7,8 @@ reads ─► LayerInputs ─► x, parameters ───┘    ▲    ├─► D
      │                          └─► PlanStore ┼─► items ─► Attention ◄─ K, V, Q ─┤
      └─► weights ─► DenseEngine 0, 1          │              └─► CONTEXT         │
 writes ◄─ RowPacker ◄─ y ◄────────────────────┴── results ◄── ResultRouter ◄─────┘
+
+With a method of `config.speculate.LATE`: Attention ─► Q, K ─► ExactPrediction ─► PlanStore
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -15,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from config.system import SIDES, SystemConfig
 from hdl.execute.attention import attention_of
+from hdl.execute.layouts import ROW
 from hdl.shared import share
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.system.activations import Activations
@@ -22,6 +25,7 @@ from hdl.system.axi import COUNT_BITS, TRANSFER
 from hdl.system.blobs import TileJobs, code_bytes, filled, scale_bytes
 from hdl.system.dense_engine import DenseEngine
 from hdl.system.descriptor import layer_layout, settings_of
+from hdl.system.exact_prediction import ExactPrediction
 from hdl.system.gearbox import RowPacker
 from hdl.system.generation import ARRAYS
 from hdl.system.inputs import LayerInputs
@@ -33,8 +37,6 @@ from hdl.system.results import ResultRouter
 from hdl.system.row_pass import RowPass
 from hdl.system.sequencer import Phase, Sequencer
 
-READS = ("inputs", "predictor", "weights0", "weights1")
-"""Channels of the memory's reader."""
 COUNTS = data.StructLayout(
     dict.fromkeys(
         (
@@ -55,6 +57,12 @@ COUNTS = data.StructLayout(
 """What may be counted of a cycle, by the names of its counters."""
 
 
+def reads(config: SystemConfig) -> tuple[str, ...]:
+    """Channels of the memory's reader."""
+    predictor = () if config.speculation.late else ("predictor",)
+    return ("inputs", *predictor, "weights0", "weights1")
+
+
 class AcceleratorCore(wiring.Component):
     """Layers, one after the other.
 
@@ -64,8 +72,8 @@ class AcceleratorCore(wiring.Component):
     -------
     layer: In, stream of `layer_layout`: taken when it is finished, and all that it has written is in memory.
     overlap, eager: In, 1: `ahead` and `eager` of `Sequencer`.
-    job0, … job3: Out, streams of `TRANSFER`; read0, … read3: In, streams of `bus_shape`: channels of the memory's
-    reader, in the order of `READS`. write_job: Out, stream of `TRANSFER`; write: Out, stream of `bus_shape`: of its
+    job0, …: Out, streams of `TRANSFER`; read0, …: In, streams of `bus_shape`: channels of the memory's reader, in the
+    order of `reads(config)`. write_job: Out, stream of `TRANSFER`; write: Out, stream of `bus_shape`: of its
     writer; written: In, 1: it has nothing under way.
     broken: Out, 1: the plan breaks its rules, and the layer will not be finished.
     counts: Out, `COUNTS`: what is to be counted of this cycle.
@@ -75,7 +83,7 @@ class AcceleratorCore(wiring.Component):
         self._config = config
         transfer, words = stream.Signature(TRANSFER), stream.Signature(bus_shape(config))
         channels: dict = {}
-        for number in range(len(READS)):
+        for number in range(len(reads(config))):
             channels |= {f"job{number}": Out(transfer), f"read{number}": In(words)}
         super().__init__(
             {
@@ -94,16 +102,22 @@ class AcceleratorCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        if config.speculation.late:
+            predicting = {"prediction": ExactPrediction(config)}
+        else:
+            predicting = {
+                "speculation": SpeculationUnit(config.speculation),
+                "predictor_feed": PredictorFeed(config),
+                "predictor_weights": PredictorWeights(config),
+            }
         parts = {
             "sequencer": Sequencer(config),
             "inputs": LayerInputs(config),
             "row_pass": RowPass(config),
             "activations": Activations(config),
             "plan": PlanStore(config),
-            "speculation": SpeculationUnit(config.speculation),
-            "predictor_feed": PredictorFeed(config),
-            "predictor_weights": PredictorWeights(config),
-            "attention": attention_of(config.attention),
+            **predicting,
+            "attention": attention_of(config.attention, looks=config.speculation.late),
             "router": ResultRouter(config),
             "packer": RowPacker(config),
             **{f"engine{n}": DenseEngine(config, side) for n, side in enumerate(SIDES)},
@@ -112,9 +126,14 @@ class AcceleratorCore(wiring.Component):
         for name, part in parts.items():
             m.submodules[name] = share(part, name, platform)
             setattr(self, f"_{name}", part)
+        # The speculation unit is at work.
+        self._predicting = Signal()
         self._begin(m)
         self._load(m)
-        self._predict(m)
+        if config.speculation.late:
+            self._predict_late(m)
+        else:
+            self._predict(m)
         self._plan_out(m)
         self._multiply(m)
         self._attend(m)
@@ -165,11 +184,13 @@ class AcceleratorCore(wiring.Component):
                 tiles.width_words.eq(task.width_words),
                 tiles.ffn_words.eq(task.ffn_words),
             ]
-            wiring.connect(m, tiles.o, wiring.flipped(getattr(self, f"job{number + 2}")))
+            channel = reads(config).index(f"weights{number}")
+            wiring.connect(m, tiles.o, wiring.flipped(getattr(self, f"job{channel}")))
             engine = getattr(self, f"_engine{number}")
             wiring.connect(m, tiles.loads, engine.loads)
-            wiring.connect(m, wiring.flipped(getattr(self, f"read{number + 2}")), engine.weights)
-        self._ask_for_codes(m, config)
+            wiring.connect(m, wiring.flipped(getattr(self, f"read{channel}")), engine.weights)
+        if not config.speculation.late:
+            self._ask_for_codes(m, config)
 
     def _ask_for_codes(self, m: Module, config: SystemConfig) -> None:
         """All of a layer's in one job, a row for each head, operand and group of outputs."""
@@ -187,7 +208,7 @@ class AcceleratorCore(wiring.Component):
             job.stride.eq(size),
             job.rows.eq(rows),
         ]
-        if unit.method != "dense":
+        if unit.coded:
             with m.If(self._start):
                 m.d.sync += asks.eq(1)
             with m.Elif(self.job1.ready):
@@ -211,6 +232,10 @@ class AcceleratorCore(wiring.Component):
             feed.mask.eq(self._inputs.mask),
             weights.words.eq(layer.task.width_words),
         ]
+        with m.If(self._sequencer.predict):
+            m.d.sync += self._predicting.eq(1)
+        with m.Elif(self._plan.complete):
+            m.d.sync += self._predicting.eq(0)
         wiring.connect(m, wiring.flipped(self.read1), weights.i)
         wiring.connect(m, weights.w, speculation.w)
         wiring.connect(m, weights.scale, speculation.scale)
@@ -219,6 +244,33 @@ class AcceleratorCore(wiring.Component):
         wiring.connect(m, self._activations.fetched2, feed.fetched)
         wiring.connect(m, speculation.o, self._plan.records)
 
+    def _predict_late(self, m: Module) -> None:
+        """From Q and K, as they are written for attention."""
+        prediction, attention, router, inputs = self._prediction, self._attention, self._router, self._inputs
+        m.d.comb += [
+            prediction.start.eq(self._start),
+            prediction.predict.eq(self._sequencer.predict),
+            prediction.mask.eq(inputs.mask),
+            prediction.settings.eq(settings_of(self._config, self.layer.payload)),
+            prediction.exponent_write.eq(inputs.write & (inputs.word.kind == Parameter.HEAD)),
+            prediction.exponent.eq(ROW(inputs.word.entry[: ROW.size]).exponent),
+            prediction.hold.eq(self._sequencer.hold),
+            self._sequencer.fed.eq(prediction.fed),
+            self._predicting.eq(prediction.works),
+        ]
+        for written, rows, number in (
+            (prediction.key_written, router.keys, "key"),
+            (prediction.query_written, router.queries, "row"),
+        ):
+            m.d.comb += [
+                written.valid.eq(rows.valid & rows.ready),
+                written.head.eq(rows.payload.head),
+                written.token.eq(rows.payload[number]),
+            ]
+        for name in ("look_keys", "look_queries"):
+            wiring.connect(m, getattr(prediction, name), getattr(attention, name))
+        wiring.connect(m, prediction.o, self._plan.records)
+
     def _plan_out(self, m: Module) -> None:
         """The plan to those who work by it."""
         plan, sequencer, task = self._plan, self._sequencer, self.layer.payload.task
@@ -226,16 +278,19 @@ class AcceleratorCore(wiring.Component):
             plan.start.eq(self._start),
             plan.tokens.eq(task.tokens),
             plan.heads.eq(task.heads),
-            plan.head_read.eq(sequencer.read),
-            plan.head_at.eq(sequencer.read_at),
-            sequencer.planned.eq(plan.planned),
             sequencer.planned_all.eq(plan.complete),
-            *(getattr(sequencer, n).eq(getattr(plan, n)) for n in ("columns", "critical", "projected", "computed")),
+            *(getattr(sequencer, n).eq(getattr(plan, n)) for n in ("projected", "computed")),
             plan.copy_read.eq(self._row_pass.copy_read),
             plan.copy_at.eq(self._row_pass.copy_at),
             self._row_pass.copy.eq(plan.copy),
             self.broken.eq(plan.error),
         ]
+        if not self._config.speculation.late:
+            m.d.comb += [
+                plan.head_read.eq(sequencer.read),
+                plan.head_at.eq(sequencer.read_at),
+                *(getattr(sequencer, n).eq(getattr(plan, n)) for n in ("planned", "columns", "critical")),
+            ]
         wiring.connect(m, plan.references, self._activations.references)
         wiring.connect(m, plan.items, self._attention.i)
 
@@ -320,11 +375,7 @@ class AcceleratorCore(wiring.Component):
 
     def _count(self, m: Module) -> None:
         """Whether arrays work: on dense beats, or, while attention is under way, on items."""
-        sequencer, counts, predicting = self._sequencer, self.counts, Signal()
-        with m.If(sequencer.predict):
-            m.d.sync += predicting.eq(1)
-        with m.Elif(self._plan.complete):
-            m.d.sync += predicting.eq(0)
+        sequencer, counts, predicting = self._sequencer, self.counts, self._predicting
         for number in range(ARRAYS):
             engine = getattr(self, f"_engine{number}")
             multiplies = engine.w.valid & engine.w.ready

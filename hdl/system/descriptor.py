@@ -224,7 +224,7 @@ class DescriptorReader(wiring.Component):
         x, y, mask = ~self._flag(given, Flag.CHAINED), self._flag(given, Flag.WRITE), self._flag(given, Flag.MASK)
         used = {"x": x, "x_stride": x, "y": y, "y_stride": y, "key_mask": mask}
         used |= dict.fromkeys(("parameters", "weights1", "weights2"), Const(1))
-        if self._config.speculation.method != "dense":
+        if self._config.speculation.coded:
             used["predictor"] = Const(1)
         return [is_used & given[name][:low].any() for name, is_used in used.items()]
 
@@ -255,3 +255,5 @@ class DescriptorReader(wiring.Component):
             m.d.comb += [layer.settings[name].eq(given[name]) for name in ("k_similarity", "s", "f")]
         if self._config.speculation.method == "lapa":
             m.d.comb += [eta.eq(given[f"eta{n}"]) for n, eta in enumerate(layer.settings.eta)]
+        if self._config.speculation.method == "sanger":
+            m.d.comb += layer.settings.threshold.eq(given.threshold)

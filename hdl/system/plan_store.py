@@ -45,7 +45,8 @@ class PlanStore(wiring.Component):
     records: In, stream of `record_layout(config.speculation)`: a layer's, in order; a record a cycle unless references
     wait. None of the next layer is taken before its `start`. taken: Out, 1: one is taken.
     planned: Out, how many heads' rows have all come. head_read: In, 1; head_at: In, a head below `planned`; columns,
-    critical: Out, those of `kept_layout`, from the next cycle until the next read.
+    critical: Out, those of `kept_layout`, from the next cycle until the next read. None of these with a method of
+    `config.speculate.LATE`, as nobody waits for them.
     complete: Out, 1: the layer's last record has come, and all of what is said here of the plan stands.
     projected: Out, bits of tokens whose output projection is computed: its heads name no row in common; computed: Out,
     of those whose FFN is. Both when `complete`; 0 beyond `tokens`.
@@ -67,6 +68,13 @@ class PlanStore(wiring.Component):
         # All items of the largest layer.
         self._most = config.heads * config.tokens * items.chunks
         self._queue = WordQueue(self._most, item_layout(items))
+        kept = {
+            "planned": Out(range(config.heads + 1)),
+            "head_read": In(1),
+            "head_at": In(range(config.heads)),
+            "columns": Out(config.tokens),
+            "critical": Out(config.tokens),
+        }
         super().__init__(
             {
                 "start": In(1),
@@ -74,11 +82,7 @@ class PlanStore(wiring.Component):
                 "heads": In(range(config.heads + 1)),
                 "records": In(stream.Signature(record_layout(config.speculation))),
                 "taken": Out(1),
-                "planned": Out(range(config.heads + 1)),
-                "head_read": In(1),
-                "head_at": In(range(config.heads)),
-                "columns": Out(config.tokens),
-                "critical": Out(config.tokens),
+                **({} if config.speculation.late else kept),
                 "complete": Out(1),
                 "projected": Out(config.tokens),
                 "computed": Out(config.tokens),
@@ -100,7 +104,8 @@ class PlanStore(wiring.Component):
         self._read(m)
         row = self._refer(m)
         self._keep_items(m)
-        self._keep_heads(m, row, platform)
+        if not self._config.speculation.late:
+            self._keep_heads(m, row, platform)
         self._keep_copies(m, row, platform)
         corner(m, platform, "references_wait", self.references.valid & ~self.references.ready)
         corner(m, platform, "records_wait_for_start", self.records.valid & ~self.records.ready)

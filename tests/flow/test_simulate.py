@@ -80,7 +80,10 @@ def test_verilog_and_report(unit: Accelerator, tmp_path: Path) -> None:
     [
         (("huge",), "The preset must be one of tiny, minilm, paper, not 'huge'; choose one of them."),
         (("paper",), NO_ACCELERATORS),
-        (("tiny", "sanger"), "The method must be one of spls, lapa, dense, fact, not 'sanger'; choose one of them."),
+        (
+            ("tiny", "spatten"),
+            "The method must be one of spls, lapa, dense, fact, sanger, not 'spatten'; choose one of them.",
+        ),
     ],
 )
 def test_what_is_none_is_refused(given: tuple[str, ...], sentence: str) -> None:
@@ -243,8 +246,8 @@ def test_a_model_as_json(
         (["--preset", "tiny"], TOO_SMALL),
         (["--preset", "paper"], NO_ACCELERATORS),
         (
-            ["--method", "sanger"],
-            "The method must be one of spls, lapa, dense, fact, not 'sanger'; choose one of them.",
+            ["--method", "spatten"],
+            "The method must be one of spls, lapa, dense, fact, sanger, not 'spatten'; choose one of them.",
         ),
         (["--layers", "0"], "layers must be 1 or more, not 0; leave it out for all."),
         (["--model", "bert"], "The model must be one of minilm, language, not 'bert'; choose one of them."),
@@ -259,7 +262,8 @@ def test_run_model_refuses(given: list[str], sentence: str, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("model", "method", "layers"), [("minilm", "spls", 6), ("language", "lapa", 4), ("minilm", "fact", 6)]
+    ("model", "method", "layers"),
+    [("minilm", "spls", 6), ("language", "lapa", 4), ("minilm", "fact", 6), ("minilm", "sanger", 6)],
 )
 def test_whole_models_fit_into_the_memory(model: str, method: str, layers: int) -> None:
     unit = Accelerator("minilm", method)

@@ -16,11 +16,12 @@ import pytest
 
 from config import presets
 from config.errors import Refusal
+from config.system import TOPS
 from foreshift import verilog
 from tests.flow.texts import ROOT, SMALLER, modules
 
 WAIVERS = ROOT / "hdl/lint/waivers.vlt"
-LARGEST = ("attention_16x32", "esact_top_16x32", "lapa_top_16x32", "dense_top_16x32", "fact_top_16x32")
+LARGEST = ("attention_16x32", *(f"{name}_top_16x32" for name in TOPS.values()))
 """They take minutes."""
 AXIS = "_axis"
 """Ends the name of a unit with AXI4-Stream ports."""
@@ -74,7 +75,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def tops(shape: str) -> set[str]:
-    return {f"{name}_top_{shape}" for name in ("esact", "lapa", "dense", "fact")}
+    return {f"{name}_top_{shape}" for name in TOPS.values()}
 
 
 def check_units(folder: Path, shape: str, units: set[str]) -> None:

@@ -26,7 +26,7 @@ def steps_of(config, case):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-@pytest.mark.parametrize("method", ["spls", "fact"])
+@pytest.mark.parametrize("method", ["spls", "fact", "sanger"])
 def test_between_cocotb_and_its_memory(method, case, stall):
     config = systems("tiny")[method]
     steps = steps_of(config, case)
@@ -35,7 +35,7 @@ def test_between_cocotb_and_its_memory(method, case, stall):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("method", ["lapa", "dense", "fact"])
+@pytest.mark.parametrize("method", ["lapa", "dense", "fact", "sanger"])
 def test_others(method, case):
     config = systems("tiny")[method]
     steps = steps_of(config, case)

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from config.presets import systems
-from config.speculate import METHODS
-from config.system import SystemConfig
+from config.system import TOPS, SystemConfig
 from golden.speculate.work import Work
 from sim import accelerator, speed_up
 from sim.planned import LAYERS, SENTENCES
@@ -49,7 +48,7 @@ def test_layers_of_a_short_sentence(model: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_a_sentence_becomes_its_embedding(method: str) -> None:
     ended, likeness = run(systems("minilm")[method], "minilm")
     assert ended.counters["LAYERS"] == LAYERS
@@ -59,7 +58,7 @@ def test_a_sentence_becomes_its_embedding(method: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_the_language_model(method: str) -> None:
     run(systems("minilm")[method], "language")
 

@@ -63,7 +63,7 @@ def faulty(config: SystemConfig) -> dict[str, tuple[ErrorCode, dict[str, int]]]:
         "y_stride": (ErrorCode.MISALIGNED, {"y_stride": config.bus_bytes - 1}),
         "key_mask": (ErrorCode.MISALIGNED, {"flags": Flag.MASK, "key_mask": misaligned}),
     }
-    if unit.method != "dense":
+    if unit.coded:
         found["predictor"] = (ErrorCode.MISALIGNED, {"predictor": misaligned})
     if unit.top_k:
         found |= {f"k {k}": (ErrorCode.BAD_SETTINGS, {"k": k}) for k in (0, config.tokens + 1)}
@@ -83,7 +83,7 @@ def accepted(config: SystemConfig) -> list[dict[str, int]]:
     """Values of layers, one behind the other, with everything in them once at each end of its range."""
     lanes, bus = config.lanes, config.bus_bytes
     least = {"tokens": 1, "heads": 1, "head_width": 1, "width": 2 * lanes, "ffn": 2 * lanes, "norm1_shift": 1}
-    least |= {"k": 1, "s": 0, "f": 1, "eta0": 0, "eta1": 0, "eta2": 0}
+    least |= {"k": 1, "s": 0, "f": 1, "eta0": 0, "eta1": 0, "eta2": 0, "threshold": 0}
     odd = {"x": bus + 1, "x_stride": 3, "y": 5, "y_stride": 7, "key_mask": 9}
     # What the unit is not built with does not count.
     foreign = {
@@ -91,6 +91,7 @@ def accepted(config: SystemConfig) -> list[dict[str, int]]:
         "lapa": {"k": 0, "f": 999, "eta2": 999},
         "dense": {"k": 0, "predictor": 1},
         "fact": {"k_similarity": 0, "s": 999, "f": 0, "eta0": 999},
+        "sanger": {"k": 0, "s": 999, "eta0": 999, "predictor": 1},
     }
     return [
         {},
