@@ -44,9 +44,9 @@ def test_others(method, case):
         accelerator.check(steps, laid, accelerator.run(config, laid, pace=pace))
 
 
-@pytest.mark.parametrize("switch", ["overlap", "eager"])
-def test_results_do_not_hang_on_when_things_happen(switch):
-    config = systems("tiny")["spls"]
+@pytest.mark.parametrize(("method", "switch"), [("spls", "overlap"), ("spls", "eager"), ("sanger", "overlap")])
+def test_results_do_not_hang_on_when_things_happen(method, switch):
+    config = systems("tiny")[method]
     steps = steps_of(config, CASES[1])
     laid = accelerator.lay_out(config, steps)
     without, both = (accelerator.run_by_cocotb(config, laid, **switches) for switches in ({switch: False}, {}))
