@@ -19,6 +19,9 @@ LATE = ("sanger",)
 """Methods that predict from what an accelerator has made by then, the exact Q and K: `config.sanger`. A
 `SpeculationConfig` says how the accelerator around their unit is built; there is none behind the socket."""
 
+CASCADES = ("spatten",)
+"""Methods that plan a layer by what those before it have made of their tokens: `config.spatten`. Likewise."""
+
 BASELINES = ("sanger", "spatten")
 """What the methods are compared with besides. Of these there is no hardware behind the socket; Sanger's is in
 `config.sanger`, SpAtten's in `config.spatten`."""
@@ -49,7 +52,7 @@ class SpeculationConfig:
 
     Parameters
     ----------
-    method: one of `METHODS`, or of `LATE`.
+    method: one of `METHODS`, of `LATE`, or of `CASCADES`.
     rows, lanes: the array's shape: `rows` queries are scored side by side; `rows` is a power of two, 2 to 128.
     load: rows of the array that take their weights in one cycle; divides `rows`.
     tokens: longest sequence, a multiple of `rows`, up to 4096.
@@ -75,8 +78,8 @@ class SpeculationConfig:
 
     def __post_init__(self) -> None:
         require(
-            self.method in METHODS + LATE,
-            f"method must be one of {', '.join(METHODS + LATE)}, not {self.method!r}; choose one of them.",
+            self.method in METHODS + LATE + CASCADES,
+            f"method must be one of {', '.join(METHODS + LATE + CASCADES)}, not {self.method!r}; choose one of them.",
         )
         require_range("rows", self.rows, 2, 128)
         require(
@@ -159,6 +162,11 @@ class SpeculationConfig:
     def late(self) -> bool:
         """What is predicted from are the exact Q and K of all tokens, so none of them waits for a plan."""
         return self.method in LATE
+
+    @property
+    def prunes(self) -> bool:
+        """Tokens may be dropped: their rows are not computed, and pass the layer as they are."""
+        return self.method in CASCADES
 
     @property
     def similarity_window(self) -> int:

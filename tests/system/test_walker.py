@@ -10,6 +10,7 @@ from amaranth.hdl import Const
 
 from config.descriptor import DESCRIPTOR_BYTES, FIELDS, ErrorCode, Flag, pack, values
 from config.presets import systems
+from config.requantise import MAX_SHIFT
 from config.system import SystemConfig
 from golden.system.descriptor import judge
 from hdl.emit import verilog_of
@@ -157,6 +158,9 @@ def scrambled(config: SystemConfig, rng: random.Random) -> bytes:
         given[name] = rng.choice(
             (rng.getrandbits(field.bits), usual ^ 1 << rng.randrange(8 * field.size), max(usual - 1, 0), most)
         )
+    # The only setting of those who have none of their own.
+    if rng.random() < 0.03:
+        given["norm1_shift"] = rng.choice((0, MAX_SHIFT + 1))
     given["flags"] = given["flags"] if rng.random() < 0.5 else rng.getrandbits(5)
     descriptor = bytearray(pack(given))
     if rng.random() < 0.1:
