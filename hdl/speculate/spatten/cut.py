@@ -137,14 +137,14 @@ class Cut(wiring.Component):
         shape = data.StructLayout({"above": rows, "equal": rows})
         flags = Store(chunks_of(self._config), shape)
         m.submodules.flags = share(flags, flags.name, platform)
-        before = Signal(shape, reset_less=True)
+        earlier = Signal(shape, reset_less=True)
         olds, news = (
             [Signal(DIGIT_BITS, name=f"{name}{i}", reset_less=True) for i in range(rows)] for name in ("old", "new")
         )
         with m.If(valids[1]):
             m.d.sync += [
-                before.above.eq(flags.stored.above & ~first.replicate(rows)),
-                before.equal.eq(Mux(first, self.allowed, flags.stored.equal)),
+                earlier.above.eq(flags.stored.above & ~first.replicate(rows)),
+                earlier.equal.eq(Mux(first, self.allowed, flags.stored.equal)),
                 *(old.eq(_digit(word, number[1:])) for old, word in zip(olds, self.words, strict=True)),
                 *(new.eq(_digit(word, number[:-1])) for new, word in zip(news, self.words, strict=True)),
             ]
@@ -152,8 +152,8 @@ class Cut(wiring.Component):
         larger = Cat(less(chosen, old) & ~first for old in olds)
         above, equal = Signal(rows, name="above"), Signal(rows, name="equal")
         m.d.comb += [
-            equal.eq(before.equal & same),
-            above.eq(before.above | before.equal & larger),
+            equal.eq(earlier.equal & same),
+            above.eq(earlier.above | earlier.equal & larger),
             flags.read.eq(valids[0]),
             flags.read_at.eq(tags[0].chunk),
             flags.write.eq(valids[2] & ~number[-1]),

@@ -112,16 +112,16 @@ class HeadSums(wiring.Component):
         store = Store(config.head_chunks, self.words.shape(), config.rows)
         m.submodules.store = share(store, store.name, platform)
         asks, adds, writes = tags[-3].head, tags[-2].head, tags[-1].head
-        latest, before = (Signal(bits, name=name, reset_less=True) for name in ("latest", "before"))
+        latest, previous = (Signal(bits, name=name, reset_less=True) for name in ("latest", "previous"))
         known, before_head = Signal(2), Signal.like(adds, name="before_head", reset_less=True)
         again = known[0] & (writes == adds)
         again_behind = known[1] & (before_head == adds)
         stored = Array(map(Value.cast, store.stored))[adds[: config.row_bits]]
-        old = Mux(again, latest, Mux(again_behind, before, stored))
+        old = Mux(again, latest, Mux(again_behind, previous, stored))
         with m.If(valids[-2]):
             m.d.sync += [
                 latest.eq(add_in_slices(old, Cat(total, Const(0, bits))[:bits])[:-1]),
-                before.eq(latest),
+                previous.eq(latest),
                 before_head.eq(writes),
                 known.eq(Cat(1, known[0])),
             ]

@@ -30,7 +30,7 @@ class Selection(wiring.Component):
     Members
     -------
     settings: In, `settings_layout`; last_chunk, last_head_chunk: In; still while anything goes on.
-    give: In, 1: of chunk `give_at` (In), `given` (In, rows) are all tokens that may be attended to; begin: In, 1,
+    give: In, 1: of chunk `give_at` (In), `given` (In, rows) are all tokens that may be attended to; opens: In, 1,
     before the first of them: all heads are there.
     cut: In, 1, two cycles or more behind the last `give`: drops tokens and heads. done: Out, 1: they are dropped.
     read: Out, 1; read_at: Out; heads: Out, 1: those of heads; token_words, head_words: In: sums of that chunk, in the
@@ -49,7 +49,7 @@ class Selection(wiring.Component):
                 "settings": In(settings_layout(config)),
                 "last_chunk": In(chunk),
                 "last_head_chunk": In(number_of(config.head_chunks)),
-                "begin": In(1),
+                "opens": In(1),
                 "give": In(1),
                 "give_at": In(chunk),
                 "given": In(config.rows),
@@ -106,7 +106,7 @@ class Selection(wiring.Component):
         m.d.sync += adds.eq(self.give)
         with m.If(self.give):
             m.d.sync += more.eq(_how_many(self.given))
-        with m.If(self.begin):
+        with m.If(self.opens):
             m.d.sync += count.eq(0)
         with m.Elif(adds):
             m.d.sync += count.eq(count + more)
@@ -134,7 +134,7 @@ class Selection(wiring.Component):
         with m.If(cut.read & self.heads):
             m.d.sync += shown.eq(Array(chunks)[cut.at])
         for number, chunk in enumerate(chunks):
-            with m.If(self.begin):
+            with m.If(self.opens):
                 # A head's number lies below how many there are.
                 exist = [less(number * rows + place, self.settings.heads) for place in range(rows)]
                 m.d.sync += chunk.eq(Cat(exist))

@@ -164,7 +164,7 @@ class SpattenUnit(wiring.Component):
             with m.State("SIZES"):
                 m.next = "BEGIN"
             with m.State("BEGIN"):
-                m.d.comb += [selection.begin.eq(settings.first), selection.cut.eq(~settings.first)]
+                m.d.comb += [selection.opens.eq(settings.first), selection.cut.eq(~settings.first)]
                 with m.If(settings.first):
                     m.next = "ATTEND"
                 with m.Else():
