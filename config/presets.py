@@ -12,7 +12,7 @@ from config.pe_arrays import PeArraysConfig
 from config.sanger import SangerConfig
 from config.settings import build
 from config.spatten import SpattenConfig
-from config.speculate import LATE, METHODS, SpeculationConfig
+from config.speculate import CASCADES, LATE, METHODS, SpeculationConfig
 from config.system import SystemConfig
 from config.units import GeluConfig, LayerNormConfig, ResidualConfig, SoftmaxConfig, UnitConfig
 
@@ -121,7 +121,7 @@ def systems(preset: str) -> dict[str, SystemConfig]:
     if whole is None:
         return {}
     (values, *_), units = _LANES[preset][1:], speculation(preset)
-    units |= {method: replace(_UNITS[preset], method=method) for method in LATE}
+    units |= {method: replace(_UNITS[preset], method=method) for method in LATE + CASCADES}
     if preset == "tiny":
         rest = {"ffn": 64, "values": values, "weight_words": 128}
     else:

@@ -42,6 +42,11 @@ class SpattenConfig:
         # Refuses what no unit can be.
         self.plan  # noqa: B018
 
+    @classmethod
+    def within(cls, unit: SpeculationConfig) -> "SpattenConfig":
+        """That of an accelerator whose speculation unit is so large, for the longest chains of layers."""
+        return cls(unit.rows, unit.lanes, unit.tokens, unit.heads, unit.head_width, MAX_LAYERS)
+
     def check(self, settings: SpattenSettings) -> None:
         """Raises `Refusal` for a batch that the unit cannot prune."""
         require(

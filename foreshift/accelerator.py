@@ -44,12 +44,12 @@ class Result:
 
 
 class Accelerator:
-    """`esact`, `lapa`, `fact`, `dense` or `sanger`.
+    """`esact`, `lapa`, `fact`, `dense`, `sanger` or `spatten`.
 
     Parameters
     ----------
     config: a `SystemConfig`, or the name of a preset that has accelerators. method: of a preset: spls, lapa, fact,
-    dense or sanger.
+    dense, sanger or spatten.
 
     Raises `Refusal` for anything else.
     """

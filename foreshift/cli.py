@@ -15,7 +15,7 @@ from foreshift import __version__
 
 REFUSED = 2
 INTERRUPTED = 128 + 2  # 128 + SIGINT, as a shell reports it
-ACCELERATORS = "spls, lapa, fact, dense or sanger"
+ACCELERATORS = "spls, lapa, fact, dense, sanger or spatten"
 
 # What the surroundings can deny to a program that is right: these become a sentence, any other OSError is a bug.
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from config import descriptor
 from config.descriptor import DESCRIPTOR_BYTES, Flag
+from config.errors import require
 from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.registers import COUNTERS, REGISTERS
 from config.speculate import FactSettings, LapaSettings, SangerSettings, SplsSettings
 from config.system import SystemConfig
+from golden.speculate.planner import CascadePredictor
 from hdl.system.accelerator import Accelerator
 from hdl.system.blobs import whole_words
 from sim import memory, runner
@@ -171,6 +173,13 @@ def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) ->
     if isinstance(settings, SplsSettings):
         fields["k_similarity"] = min(settings.k_similarity, config.tokens)
         fields |= {"s": settings.s, "f": min(settings.f, config.heads + 1)}
+    if isinstance(step.predictor, CascadePredictor):
+        number, drops = step.predictor.number, step.predictor.settings
+        require(
+            number == 0 or x is None,
+            f"Layer {number} of a sequence must be chained to the one before, and stands alone; chain the steps.",
+        )
+        fields |= {"drop_tokens": drops.tokens[number], "drop_heads": drops.heads[number]}
     if isinstance(settings, SangerSettings):
         fields["threshold"] = settings.threshold
     if isinstance(settings, LapaSettings):

@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.array import number_system
+from config.spatten import SpattenConfig
 from config.speculate import (
     PROBABILITY_UNITY,
     SYSTEM_OF,
+    UNITY,
     FactSettings,
     LapaSettings,
     SangerSettings,
     Settings,
+    SpattenSettings,
     SplsSettings,
 )
 from config.system import SystemConfig
@@ -29,7 +32,8 @@ from golden.models import integer
 from golden.models.transformer import Architecture, LayerWeights
 from golden.speculate import dense, fact, lapa, planner, spls
 from golden.speculate.plan import Plan
-from golden.speculate.planner import ExactPredictor, Predict, Predictor
+from golden.speculate.planner import CascadePredictor, ExactPredictor, Predict, Predictor
+from golden.speculate.spatten import Spatten
 
 Int64 = NDArray[np.int64]
 PREDICT: dict[str, Predict] = {
@@ -38,7 +42,7 @@ PREDICT: dict[str, Predict] = {
     "dense": dense.predict,
     "fact": fact.predict,
 }
-AnyPredictor = Predictor | ExactPredictor
+AnyPredictor = Predictor | ExactPredictor | CascadePredictor
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,10 @@ def steps(
     settings: Sequence[Settings],
     attend: NDArray[np.bool_] | None = None,
 ) -> list[Step]:
-    """Runs codes [T, D] through the model's layers, each with its settings, whose scales are found here. attend: bool
-    [T], tokens that may be attended to, or none for all."""
+    """Runs codes [T, D] through the model's layers, each with its settings, whose scales are found here; SpAtten's are
+    those of all layers, each time. attend: bool [T], tokens that may be attended to, or none for all."""
     found: list[Step] = []
+    cascade = Spatten(settings[0], attend) if isinstance(settings[0], SpattenSettings) else None
     for number, each in enumerate(settings):
         layer = model.layers[number].layer
         predictor = predictor_of(config, model, number, codes, each)
@@ -71,10 +76,17 @@ def steps(
         plans: list[Plan] = []
 
         def plan_of(*given: Any, by: AnyPredictor = predictor, kept: list[Plan] = plans) -> Plan:
-            kept.append(by.planner(attend)(*given))
+            if isinstance(by, CascadePredictor):
+                assert cascade is not None
+                kept.append(cascade.plan(*given))
+            else:
+                kept.append(by.planner(attend)(*given))
             return kept[0]
 
         y = execute(codes, layer, plan_of, watch=seen.__setitem__)
+        if cascade is not None:
+            for name, tensor in seen.items():
+                cascade.watch(name, tensor)
         found.append(Step(layer, predictor, plans[0], codes, y, seen))
         codes = y
     return found
@@ -87,6 +99,9 @@ def predictor_of(
     unit, method = config.speculation, config.speculation.method
     if isinstance(settings, SangerSettings):
         return ExactPredictor(settings, model.layers[number].layer.exponent)
+    if isinstance(settings, SpattenSettings):
+        SpattenConfig.within(unit).check(settings)
+        return CascadePredictor(settings, number)
     layer, heads = model.layers[number], model.shape.heads
     coded = planner.coded(model.weights[number], heads, layer.qkv_scale)
     if method == "dense":
@@ -151,8 +166,15 @@ def random_weights(size: Size, rng: np.random.Generator) -> LayerWeights:
     )
 
 
-def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool) -> Settings:
-    """Of a layer, for the method that the accelerator is built for."""
+def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool, count: int) -> list[Settings]:
+    """Of so many layers, for the method that the accelerator is built for."""
+    if config.speculation.prunes:
+        tokens, heads = ((0, *sorted(map(int, rng.integers(0, UNITY, count - 1)))) for _ in range(2))
+        return [SpattenSettings(causal=causal, tokens=tokens, heads=heads)] * count
+    return [_random_setting(config, rng, causal) for _ in range(count)]
+
+
+def _random_setting(config: SystemConfig, rng: np.random.Generator, causal: bool) -> Settings:
     method, tokens = config.speculation.method, config.tokens
     if method == "spls":
         k = int(rng.integers(1, tokens + 1))
@@ -184,5 +206,5 @@ def random_steps(
     shape = Architecture(size.heads, order, causal, 1e-5)
     x = rng.normal(0, 1, (1, tokens, size.width))
     model = integer.build(weights, shape, [integer.Batch(x, np.ones((1, tokens), np.bool_))], percentile=100.0)
-    settings = [random_settings(config, rng, causal) for _ in range(count)]
+    settings = random_settings(config, rng, causal, count)
     return steps(config, model, model.codes(x)[0], settings)

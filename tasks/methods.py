@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from config.settings import build, keys
+from config.settings import build, keys, pruned
 from config.speculate import UNITY, FactSettings, LapaSettings, SangerSettings, SpattenSettings
 from golden.arrays import Array
 from golden.models import integer
@@ -104,7 +104,7 @@ def _sanger(model: Prepared, setting: Setting, size: Sizes) -> Session:
 
 def _spatten(model: Prepared, setting: Setting, size: Sizes) -> Session:
     layers, causal = len(model.layers), model.model.shape.causal
-    tokens = tuple(int(setting["tokens"] * UNITY * max(0, n - 1) / max(1, layers - 2)) for n in range(layers))
+    tokens = pruned(setting["tokens"], layers)
     chosen = SpattenSettings(causal=causal, tokens=tokens, heads=(0,) * layers, values=int(setting["values"] * UNITY))
     pruning = Spatten(chosen)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from config.array import NumberSystem
 from config.requantise import Multiplier
-from config.speculate import HeadSettings, SangerSettings, Settings
+from config.speculate import HeadSettings, SangerSettings, Settings, SpattenSettings
 from golden.arith.quantise import LARGEST_CODE, round_half_up
 from golden.arrays import Array, namespace, to_numpy
 from golden.execute.scales import Scale, multipliers
@@ -108,6 +108,15 @@ class Predictor:
     def choose(self, **chosen: Any) -> "Predictor":
         """The same with other settings."""
         return replace(self, settings=replace(self.settings, **chosen))
+
+
+@dataclass(frozen=True)
+class CascadePredictor:
+    """SpAtten for layer `number` of a sequence: its plan is `golden.speculate.spatten.Spatten`'s. settings: of all
+    layers."""
+
+    settings: SpattenSettings
+    number: int
 
 
 @dataclass(frozen=True)

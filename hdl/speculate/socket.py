@@ -32,7 +32,8 @@ def settings_layout(config: SpeculationConfig) -> data.StructLayout:
     """A layer's settings. `tokens`: length of the sequence; `heads`: how many; `slices`: beats that a row of X takes;
     each from 1 to what the unit is built for. `causal`: keys up to the row itself only. SPLS: `k`, `k_similarity`, `s`
     and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`. FACT: `k`, as in `FactSettings`.
-    Sanger, in an accelerator: `threshold`, as in `SangerSettings`."""
+    Sanger, in an accelerator: `threshold`, as in `SangerSettings`. SpAtten, likewise: `drop_tokens` and
+    `drop_heads`, as in `hdl.speculate.spatten.layouts.settings_layout`."""
     fields: dict = {
         "tokens": range(config.tokens + 1),
         "heads": range(config.heads + 1),
@@ -51,6 +52,8 @@ def settings_layout(config: SpeculationConfig) -> data.StructLayout:
         fields["eta"] = data.ArrayLayout(unsigned(UNITY.bit_length()), config.rounds)
     if config.method == "sanger":
         fields["threshold"] = range(PROBABILITY_UNITY)
+    if config.method == "spatten":
+        fields |= {"drop_tokens": range(UNITY), "drop_heads": range(UNITY)}
     return data.StructLayout(fields)
 
 

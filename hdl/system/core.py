@@ -8,7 +8,7 @@ reads ─► LayerInputs ─► x, parameters ───┘    ▲    ├─► D
      └─► weights ─► DenseEngine 0, 1          │              └─► CONTEXT         │
 writes ◄─ RowPacker ◄─ y ◄────────────────────┴── results ◄── ResultRouter ◄─────┘
 
-With a method of `config.speculate.LATE`: Attention ─► Q, K ─► ExactPrediction ─► PlanStore
+With other methods than those behind the socket: `hdl/system/predicting.py`.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -17,22 +17,18 @@ from amaranth.lib.wiring import In, Out
 
 from config.system import SIDES, SystemConfig
 from hdl.execute.attention import attention_of
-from hdl.execute.layouts import ROW
 from hdl.shared import share
-from hdl.speculate.speculation import SpeculationUnit
 from hdl.system.activations import Activations
 from hdl.system.axi import COUNT_BITS, TRANSFER
-from hdl.system.blobs import TileJobs, code_bytes, filled, scale_bytes
+from hdl.system.blobs import TileJobs, filled
 from hdl.system.dense_engine import DenseEngine
-from hdl.system.descriptor import layer_layout, settings_of
-from hdl.system.exact_prediction import ExactPrediction
+from hdl.system.descriptor import layer_layout
 from hdl.system.gearbox import RowPacker
 from hdl.system.generation import ARRAYS
 from hdl.system.inputs import LayerInputs
 from hdl.system.layouts import Parameter, bus_shape
 from hdl.system.plan_store import PlanStore
-from hdl.system.predictor_feed import PredictorFeed
-from hdl.system.predictor_weights import PredictorWeights
+from hdl.system.predicting import Predicting
 from hdl.system.results import ResultRouter
 from hdl.system.row_pass import RowPass
 from hdl.system.sequencer import Phase, Sequencer
@@ -59,11 +55,11 @@ COUNTS = data.StructLayout(
 
 def reads(config: SystemConfig) -> tuple[str, ...]:
     """Channels of the memory's reader."""
-    predictor = () if config.speculation.late else ("predictor",)
+    predictor = () if config.speculation.late or config.speculation.prunes else ("predictor",)
     return ("inputs", *predictor, "weights0", "weights1")
 
 
-class AcceleratorCore(wiring.Component):
+class AcceleratorCore(Predicting, wiring.Component):
     """Layers, one after the other.
 
     Parameters: `config`, a `SystemConfig`.
@@ -101,23 +97,15 @@ class AcceleratorCore(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        if config.speculation.late:
-            predicting = {"prediction": ExactPrediction(config)}
-        else:
-            predicting = {
-                "speculation": SpeculationUnit(config.speculation),
-                "predictor_feed": PredictorFeed(config),
-                "predictor_weights": PredictorWeights(config),
-            }
+        config, unit = self._config, self._config.speculation
         parts = {
             "sequencer": Sequencer(config),
             "inputs": LayerInputs(config),
             "row_pass": RowPass(config),
             "activations": Activations(config),
             "plan": PlanStore(config),
-            **predicting,
-            "attention": attention_of(config.attention, looks=config.speculation.late),
+            **self._predictors(config),
+            "attention": attention_of(config.attention, looks=unit.late, tells=unit.prunes),
             "router": ResultRouter(config),
             "packer": RowPacker(config),
             **{f"engine{n}": DenseEngine(config, side) for n, side in enumerate(SIDES)},
@@ -130,10 +118,7 @@ class AcceleratorCore(wiring.Component):
         self._predicting = Signal()
         self._begin(m)
         self._load(m)
-        if config.speculation.late:
-            self._predict_late(m)
-        else:
-            self._predict(m)
+        self._predict(m)
         self._plan_out(m)
         self._multiply(m)
         self._attend(m)
@@ -189,87 +174,6 @@ class AcceleratorCore(wiring.Component):
             engine = getattr(self, f"_engine{number}")
             wiring.connect(m, tiles.loads, engine.loads)
             wiring.connect(m, wiring.flipped(getattr(self, f"read{channel}")), engine.weights)
-        if not config.speculation.late:
-            self._ask_for_codes(m, config)
-
-    def _ask_for_codes(self, m: Module, config: SystemConfig) -> None:
-        """All of a layer's in one job, a row for each head, operand and group of outputs."""
-        unit, task, asks, job = config.speculation, self.layer.payload.task, Signal(), self.job1.payload
-        codes = unit.rows // unit.load * code_bytes(config)
-        size, rows = Signal(COUNT_BITS), Signal(COUNT_BITS)
-        m.d.sync += [
-            size.eq(scale_bytes(config) + task.width_words * codes),
-            rows.eq(task.heads * 2 * unit.groups),
-        ]
-        m.d.comb += [
-            self.job1.valid.eq(asks),
-            job.address.eq(self.layer.payload.predictor),
-            job.bytes.eq(size),
-            job.stride.eq(size),
-            job.rows.eq(rows),
-        ]
-        if unit.coded:
-            with m.If(self._start):
-                m.d.sync += asks.eq(1)
-            with m.Elif(self.job1.ready):
-                m.d.sync += asks.eq(0)
-
-    def _predict(self, m: Module) -> None:
-        speculation, feed, weights = self._speculation, self._predictor_feed, self._predictor_weights
-        layer, predict = self.layer.payload, Signal()
-        with m.If(self._sequencer.predict):
-            m.d.sync += predict.eq(1)
-        with m.Elif(speculation.settings.ready):
-            m.d.sync += predict.eq(0)
-        m.d.comb += [
-            speculation.settings.valid.eq(predict),
-            speculation.settings.payload.eq(settings_of(self._config, layer)),
-            # The order in memory is that of the addresses.
-            speculation.address.ready.eq(1),
-            feed.start.eq(self._sequencer.predict),
-            feed.tokens.eq(layer.task.tokens),
-            feed.words.eq(layer.task.width_words),
-            feed.mask.eq(self._inputs.mask),
-            weights.words.eq(layer.task.width_words),
-        ]
-        with m.If(self._sequencer.predict):
-            m.d.sync += self._predicting.eq(1)
-        with m.Elif(self._plan.complete):
-            m.d.sync += self._predicting.eq(0)
-        wiring.connect(m, wiring.flipped(self.read1), weights.i)
-        wiring.connect(m, weights.w, speculation.w)
-        wiring.connect(m, weights.scale, speculation.scale)
-        wiring.connect(m, feed.x, speculation.x)
-        wiring.connect(m, feed.fetch, self._activations.fetch2)
-        wiring.connect(m, self._activations.fetched2, feed.fetched)
-        wiring.connect(m, speculation.o, self._plan.records)
-
-    def _predict_late(self, m: Module) -> None:
-        """From Q and K, as they are written for attention."""
-        prediction, attention, router, inputs = self._prediction, self._attention, self._router, self._inputs
-        m.d.comb += [
-            prediction.start.eq(self._start),
-            prediction.predict.eq(self._sequencer.predict),
-            prediction.mask.eq(inputs.mask),
-            prediction.settings.eq(settings_of(self._config, self.layer.payload)),
-            prediction.exponent_write.eq(inputs.write & (inputs.word.kind == Parameter.HEAD)),
-            prediction.exponent.eq(ROW(inputs.word.entry[: ROW.size]).exponent),
-            prediction.hold.eq(self._sequencer.hold),
-            self._sequencer.fed.eq(prediction.fed),
-            self._predicting.eq(prediction.works),
-        ]
-        for written, rows, number in (
-            (prediction.key_written, router.keys, "key"),
-            (prediction.query_written, router.queries, "row"),
-        ):
-            m.d.comb += [
-                written.valid.eq(rows.valid & rows.ready),
-                written.head.eq(rows.payload.head),
-                written.token.eq(rows.payload[number]),
-            ]
-        for name in ("look_keys", "look_queries"):
-            wiring.connect(m, getattr(prediction, name), getattr(attention, name))
-        wiring.connect(m, prediction.o, self._plan.records)
 
     def _plan_out(self, m: Module) -> None:
         """The plan to those who work by it."""
@@ -291,6 +195,8 @@ class AcceleratorCore(wiring.Component):
                 plan.head_at.eq(sequencer.read_at),
                 *(getattr(sequencer, n).eq(getattr(plan, n)) for n in ("planned", "columns", "critical")),
             ]
+        if self._config.speculation.prunes:
+            m.d.comb += [sequencer.drops.eq(plan.drops), self._row_pass.alive.eq(plan.living)]
         wiring.connect(m, plan.references, self._activations.references)
         wiring.connect(m, plan.items, self._attention.i)
 

@@ -117,9 +117,11 @@ def hidden_layout(config: SystemConfig) -> data.StructLayout:
 
 
 def reference_layout(config: SystemConfig) -> data.StructLayout:
-    """Of a row of a head, critical or similar: the critical one whose result it takes."""
+    """Of a row of a head, critical or similar: the critical one whose result it takes. Where tokens may be dropped,
+    `nothing`: it keeps no key, and its context is 0."""
     token = token_shape(config)
-    return data.StructLayout({"head": range(config.heads), "row": token, "reference": token})
+    nothing = {"nothing": 1} if config.speculation.prunes else {}
+    return data.StructLayout({"head": range(config.heads), "row": token, "reference": token, **nothing})
 
 
 def copy_layout(config: SystemConfig) -> data.StructLayout:

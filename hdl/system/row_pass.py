@@ -229,7 +229,7 @@ class RowPass(wiring.Component):
             m.d.comb += setting.eq(held)
         wiring.connect(m, wiring.flipped(self.result), results.result)
         if self._prunes:
-            m.d.comb += scales.third.eq(job.skip)
+            m.d.comb += [scales.third.eq(job.skip), scales.second.eq(job.second_scale & ~job.skip)]
             self._skip(m, job, run, last_beat)
         else:
             wiring.connect(m, results.o, add.result)

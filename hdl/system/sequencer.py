@@ -66,7 +66,7 @@ class Sequencer(wiring.Component):
     begins. hold: Out, 1, fed: In, 1, of such a one: it must not read Q and K yet; it has read them all. eager, ahead:
     In, 1: see `GenerationJobs`; generation, or, with a late plan, attention begins before all heads are planned.
     planned, read, read_at, columns, critical: of other ones, and planned_all: as of the plan store; projected,
-    computed: In, a bit for each token.
+    computed: In, a bit for each token. drops: In, 1, where tokens may be dropped: some are.
     attend: Out, 1: all of Q, K and V are there. attended: In, 1: all contexts are.
     jobs0, jobs1: Out, stream of `job_layout`; progress0, progress1, idle0, idle1: In: those of the engines.
     limits: Out, tokens whose rows may be fetched, of each `Region`. still: In, 1: nothing is on its way to memory.
@@ -95,6 +95,7 @@ class Sequencer(wiring.Component):
                 "ahead": In(1),
                 "planned_all": In(1),
                 **{name: In(bits) for name in ("projected", "computed")},
+                **({"drops": In(1)} if config.speculation.prunes else {}),
                 "attend": Out(1),
                 "attended": In(1),
                 **engines,
@@ -193,6 +194,7 @@ class Sequencer(wiring.Component):
         layer, given, late = self.layer.payload, self.passes.payload, self._config.speculation.late
         post = ~layer.pre
         started, there, whole_x, predicts = Signal(), Signal(), Signal(), Signal()
+        drops = self.drops if self._config.speculation.prunes else Const(0)
         # Attention to what is planned already.
         attends = self.attend & ~self.attended if late else Const(0)
         m.d.comb += [
@@ -289,10 +291,23 @@ class Sequencer(wiring.Component):
                         given.copies.eq(Copies.FFN),
                         given.normalise.eq(post),
                         given.keep_norm.eq(post),
-                        given.send.eq(layer.send),
+                        given.send.eq(layer.send & ~drops),
                     ]
                     with m.If(self.passes.ready):
                         m.d.sync += self._projected.eq(0)
+                        m.next = "OUTPUT"
+                        with m.If(drops):
+                            m.next = "SKIP"
+            if self._config.speculation.prunes:
+                with m.State("SKIP"), m.If(~self.passing):
+                    m.d.comb += [
+                        self.passes.valid.eq(1),
+                        given.add.eq(1),
+                        given.skip.eq(1),
+                        given.narrow.eq(post),
+                        given.send.eq(layer.send),
+                    ]
+                    with m.If(self.passes.ready):
                         m.next = "OUTPUT"
             with m.State("OUTPUT"), m.If(idle & ~self.passing & self.still):
                 m.next = "FINISHED"

@@ -163,6 +163,8 @@ def pruned_work(order: str, size: tuple[int, int], seed: int, flow: Flow, alive:
         steps = passes(order, first=not last, last=last, drops=True)
         for job in (steps.start, steps.middle, steps.end, steps.skip):
             if job:
+                # A pass that skips has a scale of its own, whatever else it is told.
+                job = replace(job, second_scale=job.second_scale or job.skip)
                 bench.step(job, *((random_rows(*size, 16, rng), random_sources(size[0], rng)) if job.add else ()))
     return bench.work(flow)
 

@@ -77,6 +77,9 @@ def faulty(config: SystemConfig) -> dict[str, tuple[ErrorCode, dict[str, int]]]:
         found["f"] = (ErrorCode.BAD_SETTINGS, {"f": config.heads + 2})
     if unit.method == "lapa":
         found |= {f"eta{n}": (ErrorCode.BAD_SETTINGS, {f"eta{n}": 257}) for n in range(unit.rounds)}
+    if unit.prunes:
+        found["causal"] = (ErrorCode.BAD_SETTINGS, {"flags": Flag.CAUSAL})
+        found["chain of heads"] = (ErrorCode.BAD_CHAIN, {"flags": Flag.CHAINED, "heads": config.heads - 1})
     return found
 
 
@@ -85,6 +88,7 @@ def accepted(config: SystemConfig) -> list[dict[str, int]]:
     lanes, bus = config.lanes, config.bus_bytes
     least = {"tokens": 1, "heads": 1, "head_width": 1, "width": 2 * lanes, "ffn": 2 * lanes, "norm1_shift": 1}
     least |= {"k": 1, "s": 0, "f": 1, "eta0": 0, "eta1": 0, "eta2": 0, "threshold": 0}
+    causal = Flag(0) if config.speculation.prunes else Flag.CAUSAL
     odd = {"x": bus + 1, "x_stride": 3, "y": 5, "y_stride": 7, "key_mask": 9}
     # What the unit is not built with does not count.
     foreign = {
@@ -93,15 +97,16 @@ def accepted(config: SystemConfig) -> list[dict[str, int]]:
         "dense": {"k": 0, "predictor": 1},
         "fact": {"k_similarity": 0, "s": 999, "f": 0, "eta0": 999},
         "sanger": {"k": 0, "s": 999, "eta0": 999, "predictor": 1},
+        "spatten": {"k": 0, "s": 999, "eta0": 999, "threshold": 1, "predictor": 1},
     }
     return [
         {},
         {"flags": Flag.CHAINED, "x": bus - 1, "x_stride": 1},
-        {"flags": Flag.CHAINED | Flag.CAUSAL | Flag.WRITE | Flag.MASK, **{k: odd[k] for k in ("x", "x_stride")}},
+        {"flags": Flag.CHAINED | causal | Flag.WRITE | Flag.MASK, **{k: odd[k] for k in ("x", "x_stride")}},
         {"flags": Flag.PRE, **{name: odd[name] for name in ("y", "y_stride", "key_mask")}},
         {"flags": Flag.PRE | Flag.CHAINED, **odd, "norm1_eps": (1 << 40) - 1, "norm2_eps": 1 << 39},
         least,
-        least | {"flags": Flag.CHAINED | Flag.WRITE, "heads": config.heads},
+        least | {"flags": Flag.CHAINED | Flag.WRITE, "heads": 1 if config.speculation.prunes else config.heads},
         foreign[config.speculation.method],
         {"x": (1 << 64) - bus, "x_stride": (1 << 32) - bus, "weights2": 1 << 63},
     ]
