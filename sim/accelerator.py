@@ -136,12 +136,21 @@ def lay_out(
         y = content.put_rows(config, np.zeros_like(step.y), bits) if sends else None
         blobs = image(config, step.layer, step.predictor)
         fields = _fields(config, step, x, y)
+        if step.attend is not None:
+            fields |= {"flags": fields["flags"] | Flag.MASK, "key_mask": content.put(_mask(config, step.attend))}
         fields |= {"parameters": content.put(blobs.parameters), "predictor": content.put(blobs.predictor)}
         fields |= {f"weights{n + 1}": content.put(each) for n, each in enumerate(blobs.weights)}
         places.append(descriptor.pack(fields))
         written.append(y)
     assert all(len(place) == DESCRIPTOR_BYTES for place in places)
     return Laid(content, content.put(b"".join(places)), len(places), written)
+
+
+def _mask(config: SystemConfig, attend: NDArray[np.bool_]) -> bytes:
+    """A bit for each token, the first one lowest; those that are not there may be attended to."""
+    there = np.pad(attend, (0, config.tokens - len(attend)), constant_values=True)
+    bits = np.packbits(there, bitorder="little").tobytes()
+    return bits.ljust(whole_words(config, len(bits)), b"\0")
 
 
 def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) -> dict[str, int]:

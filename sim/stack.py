@@ -48,7 +48,8 @@ AnyPredictor = Predictor | ExactPredictor | CascadePredictor
 @dataclass(frozen=True)
 class Step:
     """A layer under its plan. tensors: by name, those that `golden.execute.layer.execute` shows, [T, …] or [H, T, …].
-    x, y: int64 [T, D], within int8 (post) or 16 bits (pre)."""
+    x, y: int64 [T, D], within int8 (post) or 16 bits (pre). attend: bool [T], tokens that may be attended to, or none
+    for all."""
 
     layer: Layer
     predictor: AnyPredictor
@@ -56,6 +57,7 @@ class Step:
     x: Int64
     y: Int64
     tensors: dict[str, Int64]
+    attend: NDArray[np.bool_] | None = None
 
 
 def steps(
@@ -87,7 +89,7 @@ def steps(
         if cascade is not None:
             for name, tensor in seen.items():
                 cascade.watch(name, tensor)
-        found.append(Step(layer, predictor, plans[0], codes, y, seen))
+        found.append(Step(layer, predictor, plans[0], codes, y, seen, attend))
         codes = y
     return found
 
@@ -198,8 +200,10 @@ def random_steps(
     seed: int,
     causal: bool = False,
     size: Size | None = None,
+    attend: NDArray[np.bool_] | None = None,
 ) -> list[Step]:
-    """Layers of a random model, each with settings of its own, on random input. size: the largest if it is none."""
+    """Layers of a random model, each with settings of its own, on random input. size: the largest if it is none.
+    attend: as of `steps`."""
     rng = np.random.default_rng(seed)
     size = size or largest(config)
     weights = [random_weights(size, rng) for _ in range(count)]
@@ -207,4 +211,4 @@ def random_steps(
     x = rng.normal(0, 1, (1, tokens, size.width))
     model = integer.build(weights, shape, [integer.Batch(x, np.ones((1, tokens), np.bool_))], percentile=100.0)
     settings = random_settings(config, rng, causal, count)
-    return steps(config, model, model.codes(x)[0], settings)
+    return steps(config, model, model.codes(x)[0], settings, attend)

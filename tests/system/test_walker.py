@@ -146,7 +146,7 @@ def test_random_descriptors(method: str) -> None:
     """Values at random, many of them at the ends of their ranges, and what is no field as well."""
     config, rng = TINY[method], random.Random(method)
     starts, codes = [], set()
-    for _ in range(150):
+    for _ in range(250):
         listed = [scrambled(config, rng) for _ in range(rng.randrange(1, 4))]
         starts.append(walk.Start(rng.getrandbits(40) * config.bus_bytes, listed))
         codes.add(walk.expected(config, starts[-1]).code)
