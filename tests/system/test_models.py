@@ -4,6 +4,7 @@
 import inspect
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from config.presets import systems
@@ -12,6 +13,7 @@ from golden.speculate.work import Work
 from sim import accelerator, speed_up
 from sim.planned import LAYERS, SENTENCES
 from sim.speed_up import Layer
+from sim.stack import random_steps
 from sim.workloads import workload
 
 TEXT = inspect.getdoc(SENTENCES[0]) or ""
@@ -41,10 +43,19 @@ def run(config: SystemConfig, model: str, *, layers: int | None = None) -> tuple
     return ended, work.likeness(last.read(ended.memory))
 
 
-@pytest.mark.parametrize("model", ["minilm", "language"])
-def test_layers_of_a_short_sentence(model: str) -> None:
-    _, likeness = run(narrow("spls"), model, layers=2)
+@pytest.mark.parametrize(("method", "model"), [("spls", "minilm"), ("spls", "language"), ("sanger", "minilm")])
+def test_layers_of_a_short_sentence(method: str, model: str) -> None:
+    _, likeness = run(narrow(method), model, layers=2)
     assert likeness > 0.9
+
+
+def test_a_wide_encoder_that_drops_tokens_and_heads() -> None:
+    config = narrow("spatten")
+    steps = random_steps(config, "post", config.tokens, 3, seed=2)
+    assert 1 < np.count_nonzero(steps[-1].plan.alive) < config.tokens
+    assert any(np.count_nonzero(step.plan.mask.any(axis=(1, 2))) < config.heads for step in steps)
+    laid = accelerator.lay_out(config, steps, every=True)
+    accelerator.check(steps, laid, accelerator.run(config, laid, limit=accelerator.limit_of(steps)))
 
 
 @pytest.mark.long
