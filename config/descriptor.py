@@ -56,8 +56,14 @@ class ErrorCode(IntEnum):
         "tokens, width, heads, head_width or ffn is 0 or above what is built; or width or ffn is no multiple of lanes, "
         "or just as many.",
     )
-    BAD_SETTINGS = 5, "A norm's shift, or a setting of the method of prediction that is built, is out of its range."
-    BAD_CHAIN = 6, "CHAINED in the first layer of a list, or behind one of other tokens, width or order."
+    BAD_SETTINGS = (
+        5,
+        "A norm's shift, or a setting of the method of prediction that is built, is out of its range; SpAtten: CAUSAL.",
+    )
+    BAD_CHAIN = (
+        6,
+        "CHAINED in the first layer of a list, or behind one of other tokens, width or order; SpAtten: or other heads.",
+    )
     MISALIGNED = 7, "An address or stride that is used, or the list's address, is no multiple of bus_bytes."
     BUS_READ = 8, "Memory answered a read with an error."
     BUS_WRITE = 9, "Memory answered a write with an error."
@@ -100,6 +106,9 @@ FIELDS = (
     _half("ffn", 16, "Hidden channels of the FFN, a multiple of lanes, at least twice as many."),
     DescriptorField("norm1_shift", 18, 1, SHIFT_BITS, "Shift of norm 1, 1 to 40."),
     DescriptorField("norm2_shift", 19, 1, SHIFT_BITS, "Shift of norm 2, 1 to 40."),
+    _half("threshold", 20, "Sanger: keys are kept that have more 65536ths of their row's probability, 0 to 65535."),
+    DescriptorField("drop_tokens", 22, 1, 8, "SpAtten: 256ths of the sequence's tokens that are dropped, 0 to 255."),
+    DescriptorField("drop_heads", 23, 1, 8, "SpAtten: 256ths of the heads that are dropped, 0 to 255."),
     _half("k", 24, "SPLS, FACT: keys that attention keeps of a row, 1 to the built tokens."),
     _half("k_similarity", 26, "SPLS: keys whose scores are compared, 1 to k."),
     _half("s", 28, "SPLS: 256ths by which similar rows may differ, 0 to 256."),

@@ -11,7 +11,8 @@ from config.items import ItemsConfig
 from config.pe_arrays import PeArraysConfig
 from config.sanger import SangerConfig
 from config.settings import build
-from config.speculate import METHODS, SpeculationConfig
+from config.spatten import SpattenConfig
+from config.speculate import CASCADES, LATE, METHODS, SpeculationConfig
 from config.system import SystemConfig
 from config.units import GeluConfig, LayerNormConfig, ResidualConfig, SoftmaxConfig, UnitConfig
 
@@ -57,6 +58,9 @@ _ITEMS = {
 """A row of `paper` has 2048 keys: too many for a line to choose among."""
 _QUERY_STORES = {"tiny": 1, "minilm": 4}
 
+_LAYERS = {"tiny": 4, "minilm": 6, "paper": 32}
+"""Of a model; `paper`: of those of 7 B."""
+
 PRESETS = tuple(_SHAPES)
 
 
@@ -85,8 +89,14 @@ def _built(preset: str, method: str) -> dict[str, Any]:
 def sanger(preset: str) -> SangerConfig:
     """Sanger's predictor of a preset. Raises `Refusal` for a name not in `PRESETS`."""
     _require_preset(preset)
+    return SangerConfig.within(_UNITS[preset])
+
+
+def spatten(preset: str) -> SpattenConfig:
+    """SpAtten's pruning of a preset. Raises `Refusal` for a name not in `PRESETS`."""
+    _require_preset(preset)
     unit = _UNITS[preset]
-    return SangerConfig(unit.rows, unit.lanes, unit.load, unit.tokens, unit.heads, unit.head_width)
+    return SpattenConfig(unit.rows, unit.lanes, unit.tokens, unit.heads, unit.head_width, _LAYERS[preset])
 
 
 def pe_arrays(preset: str) -> PeArraysConfig:
@@ -111,6 +121,7 @@ def systems(preset: str) -> dict[str, SystemConfig]:
     if whole is None:
         return {}
     (values, *_), units = _LANES[preset][1:], speculation(preset)
+    units |= {method: replace(_UNITS[preset], method=method) for method in LATE + CASCADES}
     if preset == "tiny":
         rest = {"ffn": 64, "values": values, "weight_words": 128}
     else:

@@ -8,8 +8,7 @@ The table is the same for every accelerator; what one is built for stands in its
 from dataclasses import dataclass
 from enum import Enum
 
-from config.speculate import METHODS
-from config.system import SystemConfig
+from config.system import TOPS, SystemConfig
 
 REGISTER_BITS = 32
 REGISTER_BYTES = REGISTER_BITS // 8
@@ -115,7 +114,7 @@ def _pair(text: str) -> tuple[Field, Field]:
     )
 
 
-_METHODS = ", ".join(f"{number}: {method}" for number, method in enumerate(METHODS))
+_METHODS = ", ".join(f"{number}: {method}" for number, method in enumerate(TOPS))
 
 _BUILD = (
     Register(
@@ -306,7 +305,7 @@ def constants(config: SystemConfig) -> dict[tuple[str, str], int]:
     """(register, field) → value of each read-only field that an accelerator is built with."""
     unit, arrays = config.speculation, config.attention.arrays
     capabilities = {
-        ("CAPABILITY_UNIT", "method"): METHODS.index(unit.method),
+        ("CAPABILITY_UNIT", "method"): list(TOPS).index(unit.method),
         ("CAPABILITY_UNIT", "rounds"): unit.rounds,
         ("CAPABILITY_UNIT", "bus_bytes"): config.bus_bytes,
         ("CAPABILITY_SEQUENCE", "tokens"): config.tokens,

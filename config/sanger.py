@@ -33,6 +33,11 @@ class SangerConfig:
         self.plan  # noqa: B018
         self.array  # noqa: B018
 
+    @classmethod
+    def within(cls, unit: SpeculationConfig) -> "SangerConfig":
+        """That of an accelerator whose speculation unit is so large."""
+        return cls(unit.rows, unit.lanes, unit.load, unit.tokens, unit.heads, unit.head_width)
+
     @property
     def method(self) -> str:
         """What it predicts by, as in `config.speculate`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import Refusal, require
+from config.speculate import UNITY
 
 PATH = Path(__file__).with_name("settings.json")
 SCORE_BITS = 8
@@ -40,6 +41,12 @@ def chosen(method: str, model: str) -> dict[str, Any] | None:
 def keys(share: float, tokens: int) -> int:
     """A share of a sequence's keys as a number."""
     return max(1, round(share * tokens))
+
+
+def pruned(share: float, layers: int) -> tuple[int, ...]:
+    """Of the tokens, how many 256ths are dropped as each layer starts: none in the first two, then more and more, up to
+    a share in the last."""
+    return tuple(int(share * UNITY * max(0, number - 1) / max(1, layers - 2)) for number in range(layers))
 
 
 def votes(share: float, heads: int) -> int:

@@ -11,13 +11,20 @@ from config.formats import OPERAND_BITS
 from config.requantise import Multiplier
 
 METHODS = ("spls", "lapa", "dense", "fact")
-"""spls: ESACT's sparsity prediction with local similarity. lapa: LAPA's rounds over bit slices with a threshold
-between maximum and minimum. dense: no prediction, everything is kept. fact: FACT's powers of two, the k largest scores.
-"""
+"""Of the units behind the socket. spls: ESACT's sparsity prediction with local similarity. lapa: LAPA's rounds over bit
+slices with a threshold between maximum and minimum. dense: no prediction, everything is kept. fact: FACT's powers of
+two, the k largest scores."""
+
+LATE = ("sanger",)
+"""Methods that predict from what an accelerator has made by then, the exact Q and K: `config.sanger`. A
+`SpeculationConfig` says how the accelerator around their unit is built; there is none behind the socket."""
+
+CASCADES = ("spatten",)
+"""Methods that plan a layer by what those before it have made of their tokens: `config.spatten`. Likewise."""
 
 BASELINES = ("sanger", "spatten")
 """What the methods are compared with besides. Of these there is no hardware behind the socket; Sanger's is in
-`config.sanger`."""
+`config.sanger`, SpAtten's in `config.spatten`."""
 
 SYSTEM_OF = {"spls": "hlog", "lapa": "aloc", "fact": "pot"}
 WINDOWS = (1, 2, 4, 8, 16)
@@ -45,7 +52,7 @@ class SpeculationConfig:
 
     Parameters
     ----------
-    method: one of `METHODS`.
+    method: one of `METHODS`, of `LATE`, or of `CASCADES`.
     rows, lanes: the array's shape: `rows` queries are scored side by side; `rows` is a power of two, 2 to 128.
     load: rows of the array that take their weights in one cycle; divides `rows`.
     tokens: longest sequence, a multiple of `rows`, up to 4096.
@@ -71,8 +78,8 @@ class SpeculationConfig:
 
     def __post_init__(self) -> None:
         require(
-            self.method in METHODS,
-            f"method must be one of {', '.join(METHODS)}, not {self.method!r}; choose one of them.",
+            self.method in METHODS + LATE + CASCADES,
+            f"method must be one of {', '.join(METHODS + LATE + CASCADES)}, not {self.method!r}; choose one of them.",
         )
         require_range("rows", self.rows, 2, 128)
         require(
@@ -106,7 +113,7 @@ class SpeculationConfig:
 
     @property
     def array(self) -> ArrayConfig:
-        """The log-domain array; dense has none, and describes the one it stands beside."""
+        """The log-domain array; methods without one describe the one they stand beside."""
         return ArrayConfig(
             number_system(SYSTEM_OF.get(self.method, "hlog")),
             rows=self.rows,
@@ -145,6 +152,21 @@ class SpeculationConfig:
     def sum_bits(self) -> int:
         """Bits of a raw score, signed: exact for a whole head."""
         return signed_bits(self.head_width * self.array.system.product_magnitude)
+
+    @property
+    def coded(self) -> bool:
+        """W_Q and W_K come to the unit as codes."""
+        return self.method in SYSTEM_OF
+
+    @property
+    def late(self) -> bool:
+        """What is predicted from are the exact Q and K of all tokens, so none of them waits for a plan."""
+        return self.method in LATE
+
+    @property
+    def prunes(self) -> bool:
+        """Tokens may be dropped: their rows are not computed, and pass the layer as they are."""
+        return self.method in CASCADES
 
     @property
     def similarity_window(self) -> int:

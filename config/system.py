@@ -17,8 +17,8 @@ CHUNK_TILES = 8
 """Tiles of columns that a list of rows meets, one behind the other, at the most."""
 SIDES = ("dot", "outer")
 """Of the arrays: dot lines, and outer-product lines."""
-TOPS = {"spls": "esact", "lapa": "lapa", "dense": "dense", "fact": "fact"}
-"""Names of the tops by method of speculation."""
+TOPS = {"spls": "esact", "lapa": "lapa", "dense": "dense", "fact": "fact", "sanger": "sanger", "spatten": "spatten"}
+"""Names of the tops by method of speculation, in the order of the methods' numbers."""
 
 
 @dataclass(frozen=True)

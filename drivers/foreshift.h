@@ -27,7 +27,7 @@
 
 /* Prediction and memory port. */
 #define FORESHIFT_CAPABILITY_UNIT 0x008u
-#define FORESHIFT_CAPABILITY_UNIT_METHOD_MASK 0x000000ffu /* Method of speculation, 0: spls, 1: lapa, 2: dense, 3: fact. */
+#define FORESHIFT_CAPABILITY_UNIT_METHOD_MASK 0x000000ffu /* Method of speculation, 0: spls, 1: lapa, 2: dense, 3: fact, 4: sanger, 5: spatten. */
 #define FORESHIFT_CAPABILITY_UNIT_METHOD_SHIFT 0
 #define FORESHIFT_CAPABILITY_UNIT_ROUNDS_MASK 0x0000ff00u /* Rounds of scoring: how many values of eta count. */
 #define FORESHIFT_CAPABILITY_UNIT_ROUNDS_SHIFT 8
@@ -339,6 +339,8 @@ enum foreshift_method {
     FORESHIFT_METHOD_LAPA = 0x1,
     FORESHIFT_METHOD_DENSE = 0x2,
     FORESHIFT_METHOD_FACT = 0x3,
+    FORESHIFT_METHOD_SANGER = 0x4,
+    FORESHIFT_METHOD_SPATTEN = 0x5,
 };
 
 /* Why a list of layers was given up. */
@@ -348,8 +350,8 @@ enum foreshift_error {
     FORESHIFT_ERROR_BAD_VERSION = 0x2, /* The descriptor has another version than the accelerator. */
     FORESHIFT_ERROR_RESERVED = 0x3, /* Something is not 0 that must be 0. */
     FORESHIFT_ERROR_BAD_SHAPE = 0x4, /* tokens, width, heads, head_width or ffn is 0 or above what is built; or width or ffn is no multiple of lanes, or just as many. */
-    FORESHIFT_ERROR_BAD_SETTINGS = 0x5, /* A norm's shift, or a setting of the method of prediction that is built, is out of its range. */
-    FORESHIFT_ERROR_BAD_CHAIN = 0x6, /* CHAINED in the first layer of a list, or behind one of other tokens, width or order. */
+    FORESHIFT_ERROR_BAD_SETTINGS = 0x5, /* A norm's shift, or a setting of the method of prediction that is built, is out of its range; SpAtten: CAUSAL. */
+    FORESHIFT_ERROR_BAD_CHAIN = 0x6, /* CHAINED in the first layer of a list, or behind one of other tokens, width or order; SpAtten: or other heads. */
     FORESHIFT_ERROR_MISALIGNED = 0x7, /* An address or stride that is used, or the list's address, is no multiple of bus_bytes. */
     FORESHIFT_ERROR_BUS_READ = 0x8, /* Memory answered a read with an error. */
     FORESHIFT_ERROR_BUS_WRITE = 0x9, /* Memory answered a write with an error. */
@@ -381,7 +383,9 @@ struct foreshift_descriptor {
     uint16_t ffn; /* Hidden channels of the FFN, a multiple of lanes, at least twice as many. */
     uint8_t norm1_shift; /* Shift of norm 1, 1 to 40. */
     uint8_t norm2_shift; /* Shift of norm 2, 1 to 40. */
-    uint8_t reserved20[4];
+    uint16_t threshold; /* Sanger: keys are kept that have more 65536ths of their row's probability, 0 to 65535. */
+    uint8_t drop_tokens; /* SpAtten: 256ths of the sequence's tokens that are dropped, 0 to 255. */
+    uint8_t drop_heads; /* SpAtten: 256ths of the heads that are dropped, 0 to 255. */
     uint16_t k; /* SPLS, FACT: keys that attention keeps of a row, 1 to the built tokens. */
     uint16_t k_similarity; /* SPLS: keys whose scores are compared, 1 to k. */
     uint16_t s; /* SPLS: 256ths by which similar rows may differ, 0 to 256. */

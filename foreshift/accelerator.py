@@ -44,12 +44,12 @@ class Result:
 
 
 class Accelerator:
-    """`esact`, `lapa`, `fact` or `dense`.
+    """`esact`, `lapa`, `fact`, `dense`, `sanger` or `spatten`.
 
     Parameters
     ----------
-    config: a `SystemConfig`, or the name of a preset that has accelerators. method: of a preset: spls, lapa, fact or
-    dense.
+    config: a `SystemConfig`, or the name of a preset that has accelerators. method: of a preset: spls, lapa, fact,
+    dense, sanger or spatten.
 
     Raises `Refusal` for anything else.
     """

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from config.descriptor import DESCRIPTOR_BYTES, DESCRIPTOR_VERSION, FIELDS, MAGIC, ErrorCode, Flag
 from config.registers import COUNTERS, IDENTITY, MAJOR, MINOR, REGISTERS, Register
-from config.speculate import METHODS
+from config.system import TOPS
 
 NAME = "foreshift.h"
 PREFIX = "FORESHIFT"
@@ -41,7 +41,7 @@ def header() -> str:
         "/* Registers: byte offsets; of their fields, the bits and the lowest one's number. */\n",
         *(_register(register) for register in REGISTERS),
         _enumeration("counter", "Byte offset of the low word; the high one is behind it.", _counters()),
-        _enumeration("method", "Of speculation.", ((m.upper(), n, "") for n, m in enumerate(METHODS))),
+        _enumeration("method", "Of speculation.", ((m.upper(), n, "") for n, m in enumerate(TOPS))),
         _enumeration("error", "Why a list of layers was given up.", ((c.name, c.value, c.text) for c in ErrorCode)),
         "/* Flags of a descriptor. */\n",
         *(f"#define {PREFIX}_FLAG_{flag.name} {flag.value:#06x}u /* {flag.text} */\n" for flag in Flag),

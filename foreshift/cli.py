@@ -15,6 +15,7 @@ from foreshift import __version__
 
 REFUSED = 2
 INTERRUPTED = 128 + 2  # 128 + SIGINT, as a shell reports it
+ACCELERATORS = "spls, lapa, fact, dense, sanger or spatten"
 
 # What the surroundings can deny to a program that is right: these become a sentence, any other OSError is a bug.
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     power.set_defaults(module="foreshift.power")
 
     fpga = commands.add_parser("fpga", help="the smallest accelerator on a Lattice ECP5: what it takes, how fast it is")
-    fpga.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa, fact or dense (%(default)s)")
+    fpga.add_argument("--method", default="spls", metavar="NAME", help=f"{ACCELERATORS} (%(default)s)")
     fpga.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     fpga.set_defaults(module="foreshift.fpga")
 
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="tiny", metavar="NAME", help="hardware, tiny or minilm (%(default)s)")
-    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa, fact or dense (%(default)s)")
+    parser.add_argument("--method", default="spls", metavar="NAME", help=f"{ACCELERATORS} (%(default)s)")
     parser.add_argument("--tokens", type=int, metavar="N", help="of the sequence (else all the hardware takes)")
     parser.add_argument("--layers", type=int, default=1, metavar="N", help="one behind the other (%(default)s)")
     parser.add_argument("--order", default="post", metavar="NAME", help="where norms stand, post or pre (%(default)s)")
@@ -103,7 +104,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="minilm", metavar="NAME", help="minilm or language (%(default)s)")
-    parser.add_argument("--method", default="spls", metavar="NAME", help="spls, lapa, fact or dense (%(default)s)")
+    parser.add_argument("--method", default="spls", metavar="NAME", help=f"{ACCELERATORS} (%(default)s)")
     parser.add_argument("--preset", default="minilm", metavar="NAME", help="hardware (%(default)s)")
     parser.add_argument("--text", default=os.environ.get("TEXT"), help="the model's (else $TEXT, else a sentence)")
     parser.add_argument(

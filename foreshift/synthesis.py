@@ -16,6 +16,7 @@ from config import presets
 from config.array import ArrayConfig
 from config.attention import AttentionConfig
 from config.sanger import SangerConfig
+from config.spatten import SpattenConfig
 from config.speculate import SYSTEM_OF
 from foreshift import cycles, demo
 from foreshift.demo_results import staged
@@ -24,6 +25,7 @@ from hdl.emit import verilog
 from hdl.execute.attention import attention_of
 from hdl.execute.units import unit_of
 from hdl.speculate.sanger.unit import SangerUnit
+from hdl.speculate.spatten.unit import SpattenUnit
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 from synth import arrays, execution, liberty, library, lines, report, speculation, timing
@@ -51,8 +53,11 @@ def _text(config: ArrayConfig) -> str:
 
 
 def _unit_text(config: speculation.Config) -> str:
-    unit = SangerUnit(config) if isinstance(config, SangerConfig) else SpeculationUnit(config)
-    return str(verilog(unit, config.name))
+    if isinstance(config, SangerConfig):
+        return str(verilog(SangerUnit(config), config.name))
+    if isinstance(config, SpattenConfig):
+        return str(verilog(SpattenUnit(config), config.name))
+    return str(verilog(SpeculationUnit(config), config.name))
 
 
 def _units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> list[speculation.Unit]:
@@ -67,7 +72,7 @@ def _units(path: Path, cells: liberty.Library, say: Callable[[str], None]) -> li
         jobs = []
         for preset in presets.PRESETS:
             configs: list[speculation.Config] = [presets.speculation(preset)[method] for method in SYSTEM_OF]
-            for config in (*configs, presets.sanger(preset)):
+            for config in (*configs, presets.sanger(preset), presets.spatten(preset)):
                 jobs.append(pool.submit(measure, preset, config, _unit_text(config)))
         return [job.result() for job in jobs]
 

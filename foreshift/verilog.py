@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.array import ArrayConfig
 from config.errors import Refusal
-from config.presets import PRESETS, arrays, pe_arrays, sanger, speculation, systems
+from config.presets import PRESETS, arrays, pe_arrays, sanger, spatten, speculation, systems
 from config.sanger import SangerConfig
+from config.spatten import SpattenConfig
 from config.speculate import SpeculationConfig
 from foreshift import __version__
 from foreshift.registers import documents
@@ -87,10 +88,11 @@ class Task(NamedTuple):
 
 def _tasks(preset: str) -> list[Task]:
     """The units of a preset: a large one on its own, so that it shares the work of all processors."""
-    shapes: list[ArrayConfig | SpeculationConfig | SangerConfig] = [
+    shapes: list[ArrayConfig | SpeculationConfig | SangerConfig | SpattenConfig] = [
         *arrays(preset).values(),
         *speculation(preset).values(),
         sanger(preset),
+        spatten(preset),
     ]
     large = {config.name for config in shapes if config.rows * config.lanes > SMALL_PRODUCTS}
     pair = pe_arrays(preset)

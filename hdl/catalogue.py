@@ -12,8 +12,9 @@ from config.array import ArrayConfig
 from config.attention import AttentionConfig
 from config.formats import OPERAND_BITS, ROUNDINGS, HLogFormat, IntegerFormat, LeadingOneFormat
 from config.pe_arrays import PeArraysConfig
-from config.presets import arrays, attention, execution, pe_arrays, sanger, speculation, systems
+from config.presets import arrays, attention, execution, pe_arrays, sanger, spatten, speculation, systems
 from config.sanger import SangerConfig
+from config.spatten import SpattenConfig
 from config.speculate import SpeculationConfig
 from config.system import SystemConfig
 from config.units import SoftmaxConfig, UnitConfig
@@ -30,6 +31,7 @@ from hdl.execute.pe_array import PeArray
 from hdl.execute.units import unit_of
 from hdl.memories import memories_of, total_bits
 from hdl.speculate.sanger.unit import SangerUnit
+from hdl.speculate.spatten.unit import SpattenUnit
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 from hdl.system.accelerator import Accelerator
@@ -56,8 +58,8 @@ class Unit:
 
 def units(preset: str) -> list[Unit]:
     """The units of a preset: number blocks, what stands beside the PE arrays, one dot-product unit per number system,
-    one speculation unit per method, Sanger's predictor, both PE arrays, and, but for `paper`, attention on them and
-    whole accelerators. Raises `Refusal` for an unknown preset."""
+    one speculation unit per method, Sanger's predictor, SpAtten's pruning, both PE arrays, and, but for `paper`,
+    attention on them and whole accelerators. Raises `Refusal` for an unknown preset."""
     configs, whole = arrays(preset), attention(preset)
     return [
         *_number_blocks(configs["hlog"]),
@@ -65,6 +67,7 @@ def units(preset: str) -> list[Unit]:
         *(_dot_unit(config) for config in configs.values()),
         *(_speculation_unit(config) for config in speculation(preset).values()),
         _sanger_unit(sanger(preset)),
+        _spatten_unit(spatten(preset)),
         _pe_array(pe_arrays(preset)),
         _dot_array(pe_arrays(preset)),
         *([_attention(whole)] if whole else []),
@@ -105,6 +108,10 @@ def _speculation_unit(config: SpeculationConfig) -> Unit:
 
 def _sanger_unit(config: SangerConfig) -> Unit:
     return Unit(config.name, lambda: SangerUnit(config), {"config": config})
+
+
+def _spatten_unit(config: SpattenConfig) -> Unit:
+    return Unit(config.name, lambda: SpattenUnit(config), {"config": config})
 
 
 def _execution_unit(config: UnitConfig) -> Unit:

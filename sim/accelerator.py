@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from config import descriptor
 from config.descriptor import DESCRIPTOR_BYTES, Flag
+from config.errors import require
 from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.registers import COUNTERS, REGISTERS
-from config.speculate import FactSettings, LapaSettings, SplsSettings
+from config.speculate import FactSettings, LapaSettings, SangerSettings, SplsSettings
 from config.system import SystemConfig
+from golden.speculate.planner import CascadePredictor
 from hdl.system.accelerator import Accelerator
 from hdl.system.blobs import whole_words
 from sim import memory, runner
@@ -134,14 +136,23 @@ def lay_out(
         x = None if follows else content.put_rows(config, step.x, bits)
         sends = every or not chained or number == len(steps) - 1
         y = content.put_rows(config, np.zeros_like(step.y), bits) if sends else None
-        blobs = image(config, step.layer, None if config.speculation.method == "dense" else step.predictor)
+        blobs = image(config, step.layer, step.predictor)
         fields = _fields(config, step, x, y)
+        if step.attend is not None:
+            fields |= {"flags": fields["flags"] | Flag.MASK, "key_mask": content.put(_mask(config, step.attend))}
         fields |= {"parameters": content.put(blobs.parameters), "predictor": content.put(blobs.predictor)}
         fields |= {f"weights{n + 1}": content.put(each) for n, each in enumerate(blobs.weights)}
         places.append(descriptor.pack(fields))
         written.append(y)
     assert all(len(place) == DESCRIPTOR_BYTES for place in places)
     return Laid(content, content.put(b"".join(places)), len(places), written)
+
+
+def _mask(config: SystemConfig, attend: NDArray[np.bool_]) -> bytes:
+    """A bit for each token, the first one lowest; those that are not there may be attended to."""
+    there = np.pad(attend, (0, config.tokens - len(attend)), constant_values=True)
+    bits = np.packbits(there, bitorder="little").tobytes()
+    return bits.ljust(whole_words(config, len(bits)), b"\0")
 
 
 def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) -> dict[str, int]:
@@ -173,6 +184,15 @@ def _fields(config: SystemConfig, step: Step, x: Rows | None, y: Rows | None) ->
     if isinstance(settings, SplsSettings):
         fields["k_similarity"] = min(settings.k_similarity, config.tokens)
         fields |= {"s": settings.s, "f": min(settings.f, config.heads + 1)}
+    if isinstance(step.predictor, CascadePredictor):
+        number, drops = step.predictor.number, step.predictor.settings
+        require(
+            number == 0 or x is None,
+            f"Layer {number} of a sequence must be chained to the one before, and stands alone; chain the steps.",
+        )
+        fields |= {"drop_tokens": drops.tokens[number], "drop_heads": drops.heads[number]}
+    if isinstance(settings, SangerSettings):
+        fields["threshold"] = settings.threshold
     if isinstance(settings, LapaSettings):
         fields |= {f"eta{n}": eta for n, eta in enumerate(settings.eta)}
     return fields

@@ -21,7 +21,7 @@ from golden.execute.layer import Layer
 from golden.execute.layer_norm import Norm
 from golden.execute.linear import Linear
 from golden.execute.scales import Scale
-from golden.speculate.planner import Predictor
+from golden.speculate.planner import CascadePredictor, ExactPredictor, Predictor
 from golden.system.tiles import tile_bytes
 from hdl.execute.layouts import ROW
 from hdl.speculate.socket import scale_layout, weights_layout
@@ -46,8 +46,8 @@ class Image:
         return sum(map(len, (self.parameters, self.predictor, *self.weights)))
 
 
-def image(config: SystemConfig, layer: Layer, predictor: Predictor | None) -> Image:
-    """Raises `Refusal` for a layer that the accelerator is not built for. predictor: none for `dense`."""
+def image(config: SystemConfig, layer: Layer, predictor: Predictor | ExactPredictor | CascadePredictor) -> Image:
+    """Raises `Refusal` for a layer that the accelerator is not built for. predictor: it matters where its codes do."""
     spec, width = config.speculation, layer.q.w.shape[1]
     head_width, ffn = len(layer.q.w) // layer.heads, len(layer.up.w)
     require(
@@ -59,7 +59,7 @@ def image(config: SystemConfig, layer: Layer, predictor: Predictor | None) -> Im
         width % config.lanes == 0 and ffn % config.lanes == 0 and width > config.lanes and ffn > config.lanes,
         f"Rows and FFN must be multiples of the {config.lanes} lanes, and longer, not {width} and {ffn}; fill them up.",
     )
-    coded = b"" if predictor is None else _predictor(config, predictor)
+    coded = _predictor(config, predictor) if spec.coded and isinstance(predictor, Predictor) else b""
     return Image(_parameters(config, layer), coded, _weights(config, layer))
 
 
@@ -70,6 +70,7 @@ def _parameters(config: SystemConfig, layer: Layer) -> bytes:
         *(mul | shift << 16 for each in (layer.stream1, layer.stream2) for mul, shift in _pairs(each, width)),
         *(entry for each in (layer.norm1, layer.norm2) for entry in _norm(each)),
         *(_row(exponent, context) for exponent, context in heads),
+        *(mul | shift << 16 for mul, shift in (_pairs(layer.skip, width) if config.speculation.prunes else [])),
     ]
     tables = np.zeros((GELU_TABLES, GELU_CODES), np.int64)
     tables[: len(layer.gelu)] = layer.gelu

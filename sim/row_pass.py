@@ -79,12 +79,13 @@ class Times:
 @dataclass
 class Bench:
     """Makes the work of a layer, pass by pass. rows: int64 [T, D], what the stream holds, or x that comes with the next
-    pass that loads."""
+    pass that loads. alive: bool [T], tokens that are not dropped, where some may be."""
 
     config: SystemConfig
     layer: Layer
     rows: Int64
     seed: int
+    alive: NDArray[np.bool_] | None = None
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -93,7 +94,7 @@ class Bench:
     def step(self, job: Pass, results: Int64 | None = None, sources: Sources | None = None) -> None:
         """Another pass; results: [T, D] as `sources` reads them, in which rows that nobody takes are replaced."""
         config, beat = self.config, self.config.values
-        found = row_pass(job, self.layer, self.rows, results, sources)
+        found = row_pass(job, self.layer, self.rows, results, sources, self.alive)
         given: dict[str, Any] = {}
         if job.add:
             assert results is not None
@@ -110,7 +111,7 @@ class Bench:
             }
         self.steps.append(
             Step(
-                job=packed(pass_layout(config), **(vars(job) | {"copies": job.copies.value})),
+                job=packed(pass_layout(config), **self._job(job)),
                 x=_beats(self.rows, beat, STREAM_BITS) if job.load else [],
                 input=[] if found.input is None else self._parts(found.input),
                 y=[] if found.y is None else _beats(found.y, beat, STREAM_BITS),
@@ -119,6 +120,10 @@ class Bench:
             )
         )
         self.rows = found.stream
+
+    def _job(self, job: Pass) -> dict[str, Any]:
+        fields = vars(job) | {"copies": job.copies.value}
+        return fields if self.alive is not None else {name: fields[name] for name in fields if name != "skip"}
 
     def work(self, flow: Flow, *, prompt: bool = False) -> Work:
         tokens, width = self.rows.shape
@@ -129,6 +134,8 @@ class Bench:
             "eps": sum(norm.eps << EPS_BITS * n for n, norm in enumerate(norms)),
             "norm_shift": sum(norm.shift << SHIFT_BITS * n for n, norm in enumerate(norms)),
         }
+        if self.alive is not None:
+            setup["alive"] = sum(1 << int(token) for token in np.flatnonzero(self.alive))
         beats = width // self.config.values
         parameters = self._parameters()
         return Work(setup, parameters, self.steps, tokens, beats, self.seed, flow.idle, flow.stall, prompt)
@@ -176,6 +183,7 @@ class Bench:
             Parameter.NORM2: _norm(layer.norm2),
             Parameter.HEAD: ([0] * width, 0),
             Parameter.GELU: ([0] * width, 0),
+            **({} if self.alive is None else {Parameter.SKIP: _scale(layer.skip, width)}),
         }
         words = [
             packed(parameter_layout(self.config), kind=kind.value, index=index, entry=entry | noise << used)

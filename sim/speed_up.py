@@ -24,7 +24,7 @@ from sim.planned import LAYERS, SENTENCES
 from sim.runner import SimulationError
 from sim.stack import Step
 
-METHODS = ("spls", "lapa", "fact")
+METHODS = ("spls", "lapa", "fact", "sanger", "spatten")
 PHASES: dict[str, Callable[[Work], int]] = {
     "generation": lambda work: work.qkv,
     "attention": lambda work: work.attention,

@@ -14,14 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.array import number_system
-from config.speculate import SYSTEM_OF, FactSettings, LapaSettings, Settings, SplsSettings
+from config.spatten import SpattenConfig
+from config.speculate import (
+    PROBABILITY_UNITY,
+    SYSTEM_OF,
+    UNITY,
+    FactSettings,
+    LapaSettings,
+    SangerSettings,
+    Settings,
+    SpattenSettings,
+    SplsSettings,
+)
 from config.system import SystemConfig
 from golden.execute.layer import Layer, execute
 from golden.models import integer
 from golden.models.transformer import Architecture, LayerWeights
 from golden.speculate import dense, fact, lapa, planner, spls
 from golden.speculate.plan import Plan
-from golden.speculate.planner import Predict, Predictor
+from golden.speculate.planner import CascadePredictor, ExactPredictor, Predict, Predictor
+from golden.speculate.spatten import Spatten
 
 Int64 = NDArray[np.int64]
 PREDICT: dict[str, Predict] = {
@@ -30,19 +42,22 @@ PREDICT: dict[str, Predict] = {
     "dense": dense.predict,
     "fact": fact.predict,
 }
+AnyPredictor = Predictor | ExactPredictor | CascadePredictor
 
 
 @dataclass(frozen=True)
 class Step:
     """A layer under its plan. tensors: by name, those that `golden.execute.layer.execute` shows, [T, …] or [H, T, …].
-    x, y: int64 [T, D], within int8 (post) or 16 bits (pre)."""
+    x, y: int64 [T, D], within int8 (post) or 16 bits (pre). attend: bool [T], tokens that may be attended to, or none
+    for all."""
 
     layer: Layer
-    predictor: Predictor
+    predictor: AnyPredictor
     plan: Plan
     x: Int64
     y: Int64
     tensors: dict[str, Int64]
+    attend: NDArray[np.bool_] | None = None
 
 
 def steps(
@@ -52,30 +67,43 @@ def steps(
     settings: Sequence[Settings],
     attend: NDArray[np.bool_] | None = None,
 ) -> list[Step]:
-    """Runs codes [T, D] through the model's layers, each with its settings, whose scales are found here. attend: bool
-    [T], tokens that may be attended to, or none for all."""
+    """Runs codes [T, D] through the model's layers, each with its settings, whose scales are found here; SpAtten's are
+    those of all layers, each time. attend: bool [T], tokens that may be attended to, or none for all."""
     found: list[Step] = []
+    cascade = Spatten(settings[0], attend) if isinstance(settings[0], SpattenSettings) else None
     for number, each in enumerate(settings):
         layer = model.layers[number].layer
         predictor = predictor_of(config, model, number, codes, each)
         seen: dict[str, Any] = {}
         plans: list[Plan] = []
 
-        def plan_of(*given: Any, by: Predictor = predictor, kept: list[Plan] = plans) -> Plan:
-            kept.append(by.planner(attend)(*given))
+        def plan_of(*given: Any, by: AnyPredictor = predictor, kept: list[Plan] = plans) -> Plan:
+            if isinstance(by, CascadePredictor):
+                assert cascade is not None
+                kept.append(cascade.plan(*given))
+            else:
+                kept.append(by.planner(attend)(*given))
             return kept[0]
 
         y = execute(codes, layer, plan_of, watch=seen.__setitem__)
-        found.append(Step(layer, predictor, plans[0], codes, y, seen))
+        if cascade is not None:
+            for name, tensor in seen.items():
+                cascade.watch(name, tensor)
+        found.append(Step(layer, predictor, plans[0], codes, y, seen, attend))
         codes = y
     return found
 
 
 def predictor_of(
     config: SystemConfig, model: integer.IntegerModel, number: int, codes: Int64, settings: Settings
-) -> Predictor:
+) -> AnyPredictor:
     """A layer's, with the scales that fit these codes."""
     unit, method = config.speculation, config.speculation.method
+    if isinstance(settings, SangerSettings):
+        return ExactPredictor(settings, model.layers[number].layer.exponent)
+    if isinstance(settings, SpattenSettings):
+        SpattenConfig.within(unit).check(settings)
+        return CascadePredictor(settings, number)
     layer, heads = model.layers[number], model.shape.heads
     coded = planner.coded(model.weights[number], heads, layer.qkv_scale)
     if method == "dense":
@@ -140,8 +168,15 @@ def random_weights(size: Size, rng: np.random.Generator) -> LayerWeights:
     )
 
 
-def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool) -> Settings:
-    """Of a layer, for the method that the accelerator is built for."""
+def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool, count: int) -> list[Settings]:
+    """Of so many layers, for the method that the accelerator is built for."""
+    if config.speculation.prunes:
+        tokens, heads = ((0, *sorted(map(int, rng.integers(0, UNITY, count - 1)))) for _ in range(2))
+        return [SpattenSettings(causal=causal, tokens=tokens, heads=heads)] * count
+    return [_random_setting(config, rng, causal) for _ in range(count)]
+
+
+def _random_setting(config: SystemConfig, rng: np.random.Generator, causal: bool) -> Settings:
     method, tokens = config.speculation.method, config.tokens
     if method == "spls":
         k = int(rng.integers(1, tokens + 1))
@@ -151,6 +186,9 @@ def random_settings(config: SystemConfig, rng: np.random.Generator, causal: bool
         return LapaSettings(causal=causal, eta=tuple(int(rng.integers(0, 257)) for _ in config.speculation.slices))
     if method == "fact":
         return FactSettings(causal=causal, k=int(rng.integers(1, tokens + 1)))
+    if method == "sanger":
+        # As often from nearly all keys to nearly none as in between.
+        return SangerSettings(causal=causal, threshold=int(PROBABILITY_UNITY ** rng.uniform()) - 1)
     return Settings(causal=causal)
 
 
@@ -162,13 +200,15 @@ def random_steps(
     seed: int,
     causal: bool = False,
     size: Size | None = None,
+    attend: NDArray[np.bool_] | None = None,
 ) -> list[Step]:
-    """Layers of a random model, each with settings of its own, on random input. size: the largest if it is none."""
+    """Layers of a random model, each with settings of its own, on random input. size: the largest if it is none.
+    attend: as of `steps`."""
     rng = np.random.default_rng(seed)
     size = size or largest(config)
     weights = [random_weights(size, rng) for _ in range(count)]
     shape = Architecture(size.heads, order, causal, 1e-5)
     x = rng.normal(0, 1, (1, tokens, size.width))
     model = integer.build(weights, shape, [integer.Batch(x, np.ones((1, tokens), np.bool_))], percentile=100.0)
-    settings = [random_settings(config, rng, causal) for _ in range(count)]
-    return steps(config, model, model.codes(x)[0], settings)
+    settings = random_settings(config, rng, causal, count)
+    return steps(config, model, model.codes(x)[0], settings, attend)

@@ -62,6 +62,9 @@ def sound(config: SystemConfig, **given: int) -> dict[str, int]:
         "k": config.tokens,
         "k_similarity": 1,
         "s": 256,
+        "threshold": 0xFFFF,
+        "drop_tokens": 255,
+        "drop_heads": 127,
         "f": config.heads + 1,
         **{f"eta{n}": 256 for n in range(3)},
         **{name: config.bus_bytes * (1 + n) << 32 for n, name in enumerate(ADDRESSES)},
@@ -82,6 +85,10 @@ def layer_payload(config: SystemConfig, descriptor: bytes) -> int:
         settings |= {name: given[name] for name in ("k_similarity", "s", "f")}
     if config.speculation.method == "lapa":
         settings["eta"] = [given[f"eta{n}"] for n in range(config.speculation.rounds)]
+    if config.speculation.method == "sanger":
+        settings["threshold"] = given["threshold"]
+    if config.speculation.prunes:
+        settings |= {name: given[name] for name in ("drop_tokens", "drop_heads")}
     task = {
         "tokens": given["tokens"],
         "heads": given["heads"],

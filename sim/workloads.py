@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import require
-from config.settings import chosen, keys, votes
-from config.speculate import FactSettings, LapaSettings, Settings, SplsSettings
+from config.settings import chosen, keys, pruned, votes
+from config.speculate import UNITY, FactSettings, LapaSettings, SangerSettings, Settings, SpattenSettings, SplsSettings
 from config.system import SystemConfig
 from golden.models import integer, language, minilm
 from golden.models.transformer import layer as float_layer
@@ -73,6 +73,10 @@ def settings_of(
     """Those that were chosen for the model and the accelerator's method, of each layer; without scales."""
     method = config.speculation.method
     found = chosen(method, model) or {}
+    if config.speculation.prunes:
+        share = pruned(found["tokens"], layers)
+        values = int(found["values"] * UNITY)
+        return [SpattenSettings(causal=causal, tokens=share, heads=(0,) * layers, values=values)] * layers
 
     def one(number: int) -> Settings:
         setting: dict[str, Any] = {
@@ -83,6 +87,8 @@ def settings_of(
         if method == "lapa":
             rounds = range(1, 1 + len(config.speculation.slices))
             return LapaSettings(causal=causal, eta=tuple(int(setting[f"eta{n}"]) for n in rounds))
+        if method == "sanger":
+            return SangerSettings(causal=causal, threshold=int(setting["threshold"]))
         k = keys(setting["k"], tokens)
         if method == "fact":
             return FactSettings(causal=causal, k=k)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from config.settings import build, keys
+from config.settings import build, keys, pruned
 from config.speculate import UNITY, FactSettings, LapaSettings, SangerSettings, SpattenSettings
 from golden.arrays import Array
 from golden.models import integer
-from golden.speculate import fact, lapa, sanger
-from golden.speculate.operands import allowed
+from golden.speculate import fact, lapa
 from golden.speculate.plan import Plan, Planner
+from golden.speculate.planner import ExactPredictor
 from golden.speculate.spatten import Spatten
 from golden.speculate.work import Sizes, Work
 from tasks.encoder import Encoder
@@ -97,18 +97,14 @@ def _sanger(model: Prepared, setting: Setting, size: Sizes) -> Session:
     def plan(number: int, attend: Array) -> Planner:
         threshold = int(of_layer(setting, number)["threshold"])
         chosen = SangerSettings(causal=model.model.shape.causal, threshold=threshold)
-
-        def from_exact(x: Array, q: Array, k: Array) -> Plan:
-            return sanger.predict(q, k, allowed(x, chosen, attend), chosen, model.layers[number].exponent)
-
-        return from_exact
+        return ExactPredictor(chosen, model.layers[number].exponent).planner(attend)
 
     return Session(plan, size.predicted_scores, after_qk=True)
 
 
 def _spatten(model: Prepared, setting: Setting, size: Sizes) -> Session:
     layers, causal = len(model.layers), model.model.shape.causal
-    tokens = tuple(int(setting["tokens"] * UNITY * max(0, n - 1) / max(1, layers - 2)) for n in range(layers))
+    tokens = pruned(setting["tokens"], layers)
     chosen = SpattenSettings(causal=causal, tokens=tokens, heads=(0,) * layers, values=int(setting["values"] * UNITY))
     pruning = Spatten(chosen)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predictors for the layers of a model: their coded weights, their scales, and the plans they make.
+"""Predictors for the layers of a model: their coded weights, their scales, and the plans they make; of Sanger's, which
+has neither, the plans.
 
 W_Q, W_K, scales of X ─► int8 per head ─┐
 X of a few real inputs ─────────────────┴─► multipliers, shifts ─► `Predictor` ─► plan of any X
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from config.array import NumberSystem
 from config.requantise import Multiplier
-from config.speculate import HeadSettings, Settings
+from config.speculate import HeadSettings, SangerSettings, Settings, SpattenSettings
 from golden.arith.quantise import LARGEST_CODE, round_half_up
 from golden.arrays import Array, namespace, to_numpy
-from golden.execute.scales import multipliers
+from golden.execute.scales import Scale, multipliers
 from golden.models.transformer import LayerWeights
-from golden.speculate.operands import predicted_scores, project, projected
+from golden.speculate import sanger
+from golden.speculate.operands import allowed, predicted_scores, project, projected
 from golden.speculate.plan import Plan, Planner
 
 Floats = NDArray[np.float64]
@@ -106,3 +108,28 @@ class Predictor:
     def choose(self, **chosen: Any) -> "Predictor":
         """The same with other settings."""
         return replace(self, settings=replace(self.settings, **chosen))
+
+
+@dataclass(frozen=True)
+class CascadePredictor:
+    """SpAtten for layer `number` of a sequence: its plan is `golden.speculate.spatten.Spatten`'s. settings: of all
+    layers."""
+
+    settings: SpattenSettings
+    number: int
+
+
+@dataclass(frozen=True)
+class ExactPredictor:
+    """Sanger for one layer, which has nothing of its own but settings. exponent: the layer's, of the scores."""
+
+    settings: SangerSettings
+    exponent: Scale
+
+    def planner(self, attend: Array | None = None) -> Planner:
+        """For `golden.execute.layer.execute`: predicts from the exact Q and K."""
+
+        def plan(x: Array, q: Array, k: Array) -> Plan:
+            return sanger.predict(q, k, allowed(x, self.settings, attend), self.settings, self.exponent)
+
+        return plan

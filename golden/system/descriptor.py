@@ -20,7 +20,7 @@ def judge(config: SystemConfig, descriptor: bytes, before: bytes | None) -> Erro
         ErrorCode.BAD_SHAPE: not _fits(config, given),
         ErrorCode.BAD_SETTINGS: not _sound(config, given),
         ErrorCode.BAD_CHAIN: bool(given["flags"] & Flag.CHAINED)
-        and (before is None or _like(unpack(before)) != _like(given)),
+        and (before is None or _like(config, unpack(before)) != _like(config, given)),
         ErrorCode.MISALIGNED: any(given[name] % config.bus_bytes for name in _used(config, given)),
     }
     return min((code for code, fault in faults.items() if fault), default=ErrorCode.NONE)
@@ -49,12 +49,15 @@ def _sound(config: SystemConfig, given: Mapping[str, int]) -> bool:
         }
     if unit.method == "lapa":
         ranges |= {f"eta{n}": (0, UNITY) for n in range(unit.rounds)}
+    if unit.prunes and given["flags"] & Flag.CAUSAL:
+        return False
     return all(low <= given[name] <= high for name, (low, high) in ranges.items())
 
 
-def _like(given: Mapping[str, int]) -> tuple[int, ...]:
+def _like(config: SystemConfig, given: Mapping[str, int]) -> tuple[int, ...]:
     """In what a layer must be like the one that it is chained to."""
-    return given["tokens"], given["width"], given["flags"] & Flag.PRE
+    heads = given["heads"] if config.speculation.prunes else 0
+    return given["tokens"], given["width"], given["flags"] & Flag.PRE, heads
 
 
 def _used(config: SystemConfig, given: Mapping[str, int]) -> list[str]:
@@ -66,7 +69,7 @@ def _used(config: SystemConfig, given: Mapping[str, int]) -> list[str]:
         "y": flags & Flag.WRITE,
         "y_stride": flags & Flag.WRITE,
         "parameters": True,
-        "predictor": config.speculation.method != "dense",
+        "predictor": config.speculation.coded,
         "weights1": True,
         "weights2": True,
         "key_mask": flags & Flag.MASK,

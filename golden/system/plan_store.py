@@ -39,13 +39,18 @@ def kept(plan: Plan, config: ItemsConfig) -> Kept:
     reference, leader = np.asarray(plan.reference), np.asarray(plan.leader)
     heads, tokens = reference.shape
     head, row = np.divmod(np.arange(heads * tokens), tokens)
+    alive = np.ones(tokens, np.bool_) if plan.alive is None else np.asarray(plan.alive)
+    critical = np.asarray(plan.critical)
+    if plan.alive is not None:
+        # A row without keys is none that is needed.
+        critical = critical & np.asarray(plan.mask).any(axis=-1)
     return Kept(
         columns=np.asarray(plan.columns),
-        critical=np.asarray(plan.critical),
+        critical=critical,
         items=items_of(_padded(np.asarray(plan.mask), config.tokens), config),
         references=np.stack([head, row, reference.ravel()], axis=1),
-        projected=~np.asarray(plan.agreed),
-        computed=leader == np.arange(tokens),
+        projected=alive & ~np.asarray(plan.agreed),
+        computed=alive & (leader == np.arange(tokens)),
         leader=leader,
         first=reference[0],
     )

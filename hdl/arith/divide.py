@@ -172,9 +172,10 @@ class Divider(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         offered = self._begun(m)
+        name = f"divide_stage_{self._bits}_{self._cycles}_{self._tag_bits}"
         for number in range(self._bits // self._cycles):
             stage = DivideStage(self._bits, self._cycles, self._tag_bits)
-            m.submodules[f"stage{number}"] = share(stage, f"divide_stage_{self._bits}", platform)
+            m.submodules[f"stage{number}"] = share(stage, name, platform)
             m.d.comb += [
                 Value.cast(stage.i.payload).eq(offered.payload),
                 stage.i.valid.eq(offered.valid),

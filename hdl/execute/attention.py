@@ -30,8 +30,8 @@ class Attention(wiring.Component):
 
     Parameters
     ----------
-    items: `ItemsConfig` of one chunk. arrays: of both arrays. stores, tiles: as of `Scores`; words, entries: as of
-    `Values`.
+    items: `ItemsConfig` of one chunk. arrays: of both arrays. stores, tiles, looks: as of `Scores`; words, entries,
+    tells: as of `Values`.
     Raises `Refusal` as those do.
 
     Members
@@ -44,6 +44,8 @@ class Attention(wiring.Component):
     come. rows, x, tile, w, column: In, o: Out: that array's, for dense tiles at any time, which go first.
     score_rows, score_x, score_tile, score_w, score_column: In, score_results: Out, with `tiles`: likewise those of the
     array that scores.
+    look_keys, look_queries: In, with `looks`: as those of `Scores`, only while no item is under way.
+    last_chunk: In, told0, …: Out, with `tells`: as those of `Values`.
     context0, …: Out, of each line, stream of `results_layout` of int8: `groups` beats an item, lane 0 first, with
     `last`, and as tag the item's row, and above it its head.
 
@@ -58,17 +60,23 @@ class Attention(wiring.Component):
         *,
         stores: int = 1,
         tiles: bool = False,
+        looks: bool = False,
+        tells: bool = False,
         words: int | None = None,
         entries: int = 4,
     ):
         self._config = items
-        self._scores = Scores(items, arrays, stores=stores, tiles=tiles)
-        self._values = Values(items, arrays, words=words, entries=entries)
+        self._scores = Scores(items, arrays, stores=stores, tiles=tiles, looks=looks)
+        self._values = Values(items, arrays, words=words, entries=entries, tells=tells)
         self._array = PeArray(arrays, tag_bits=name_bits(items))
         # Ports of both arrays that go through as they are: of ours, whose they are, which one.
         self._passed = {name: (self._array, name) for name in (*TILE_PORTS, "o")}
         if tiles:
             self._passed |= {f"score_{name}": (self._scores, name) for name in (*TILE_PORTS, "results")}
+        if looks:
+            self._passed |= {name: (self._scores, name) for name in ("look_keys", "look_queries")}
+        if tells:
+            self._passed |= {f"told{n}": (self._values, f"told{n}") for n in range(items.lines)}
         passed = {name: of.signature.members[theirs] for name, (of, theirs) in self._passed.items()}
         contexts = [f"context{n}" for n in range(items.lines)]
         super().__init__(
@@ -83,6 +91,7 @@ class Attention(wiring.Component):
                 "busy": Out(1),
                 **passed,
                 **{name: self._array.signature.members[name] for name in contexts},
+                **({"last_chunk": self._values.signature.members["last_chunk"]} if tells else {}),
             }
         )
 
@@ -110,6 +119,8 @@ class Attention(wiring.Component):
             array.hold.eq(values.busy),
             self.busy.eq(values.busy),
         ]
+        if "last_chunk" in self.signature.members:
+            m.d.comb += values.last_chunk.eq(self.last_chunk)
         for number in range(self._config.lines):
             m.d.comb += values.count[number].eq(scores.items[number // self._config.group].count)
             wiring.connect(m, scores.o[number], values.scores[number])
@@ -120,6 +131,6 @@ class Attention(wiring.Component):
         return m
 
 
-def attention_of(config: AttentionConfig) -> Attention:
+def attention_of(config: AttentionConfig, *, looks: bool = False, tells: bool = False) -> Attention:
     """The unit of a configuration: both of its arrays work on tiles as well."""
-    return Attention(config.items, config.arrays, stores=config.stores, tiles=True)
+    return Attention(config.items, config.arrays, stores=config.stores, tiles=True, looks=looks, tells=tells)

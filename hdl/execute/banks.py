@@ -6,7 +6,7 @@ write ─► bank 0 ─┐   ┌─► line 0
          …      ─┘   └─► …
 """
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,6 +30,13 @@ def read_layout(config: ItemsConfig) -> data.StructLayout:
     return data.StructLayout(
         {"place": range(config.places), "chunk": range(config.chunks), "set": range(config.sets)},
     )
+
+
+def look_signature(config: ItemsConfig) -> wiring.Signature:
+    """How somebody reads rows one by one while no item does, seen from there. `read`: Out, 1: the row `of`, Out, of a
+    `head` and a `token`, is wanted; `row`: In, it is shown from the next cycle on, until a row is read again."""
+    of = data.StructLayout({"head": range(config.heads), "token": range(config.tokens)})
+    return wiring.Signature({"read": Out(1), "of": Out(of), "row": In(bytes_layout(config))})
 
 
 def one_of(bits: Value, words: list[Value]) -> Value:
@@ -66,7 +73,7 @@ class Banks(wiring.Component):
 
     Parameters
     ----------
-    config: `ItemsConfig`.
+    config: `ItemsConfig`. looks: there is `look`.
 
     Members
     -------
@@ -74,10 +81,11 @@ class Banks(wiring.Component):
     read: In, banks: those that read; read_at: In, `read_layout` for each.
     select: In, for each line, banks, one bit set: whose row, read in the cycle before or earlier, it is shown.
     rows: Out, for each line.
+    look: In, `look_signature(config)`: likewise, a row a cycle in which no bank reads for the lines.
     """
 
-    def __init__(self, config: ItemsConfig):
-        self._config = config
+    def __init__(self, config: ItemsConfig, *, looks: bool = False):
+        self._config, self._looks = config, looks
         super().__init__(
             {
                 "write": In(stream.Signature(write_layout(config))),
@@ -85,12 +93,18 @@ class Banks(wiring.Component):
                 "read_at": In(data.ArrayLayout(read_layout(config), config.banks)),
                 "select": In(data.ArrayLayout(config.banks, config.lines)),
                 "rows": Out(data.ArrayLayout(bytes_layout(config), config.lines)),
+                **({"look": In(look_signature(config))} if looks else {}),
             }
         )
 
+    @property
+    def name(self) -> str:
+        """Of a module of all its equals."""
+        return "banks_that_show" if self._looks else "banks"
+
     def elaborate(self, platform):
         m = Module()
-        config, shown, write = self._config, [], self.write.payload
+        config, stores, write = self._config, [], self.write.payload
         low = config.banks.bit_length() - 1
         sets = (config.sets - 1).bit_length()
         m.d.comb += self.write.ready.eq(1)
@@ -101,13 +115,35 @@ class Banks(wiring.Component):
                 store.write.eq(self.write.valid & (write.key[:low] == bank)),
                 store.write_at.eq(Cat(write.key[low:], write.head[:sets])),
                 store.word.eq(write.b),
-                store.read.eq(self.read[bank]),
-                store.read_at.eq(self.read_at[bank]),
             ]
-            shown.append(store.stored)
+            if not self._looks:
+                m.d.comb += [store.read.eq(self.read[bank]), store.read_at.eq(self.read_at[bank])]
+            stores.append(store)
         for line in range(config.lines):
             select = RowSelect(config)
             m.submodules[f"select{line}"] = share(select, "select", platform)
             m.d.comb += [select.select.eq(self.select[line]), self.rows[line].eq(select.row)]
-            m.d.comb += [select.rows[bank].eq(row) for bank, row in enumerate(shown)]
+            m.d.comb += [select.rows[bank].eq(store.stored) for bank, store in enumerate(stores)]
+        if self._looks:
+            self._show(m, stores, platform)
         return m
+
+    def _show(self, m: Module, stores: list[Store], platform) -> None:
+        """A row of one bank, past the lines."""
+        config, look, select = self._config, self.look, RowSelect(self._config)
+        m.submodules.select_look = share(select, "select", platform)
+        of, low, sets = look.of, config.banks.bit_length() - 1, (config.sets - 1).bit_length()
+        chosen, shown = Signal(config.banks), Signal(config.banks, reset_less=True)
+        with m.If(look.read):
+            m.d.sync += shown.eq(chosen)
+        m.d.comb += [
+            chosen.eq(Cat(look.read & (of.token[:low] == bank) for bank in range(config.banks))),
+            select.select.eq(shown),
+            look.row.eq(select.row),
+            *(select.rows[bank].eq(store.stored) for bank, store in enumerate(stores)),
+        ]
+        for bank, store in enumerate(stores):
+            m.d.comb += [
+                store.read.eq(self.read[bank] | chosen[bank]),
+                store.read_at.eq(Mux(look.read, Cat(of.token[low:], of.head[:sets]), self.read_at[bank].as_value())),
+            ]

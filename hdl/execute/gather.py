@@ -21,7 +21,7 @@ class Gather(wiring.Component):
 
     Parameters
     ----------
-    config: `ItemsConfig`.
+    config: `ItemsConfig`. looks: there is `look`.
 
     Members
     -------
@@ -35,13 +35,15 @@ class Gather(wiring.Component):
     any order, each once.
     given: Out, lines: the line gets `items` of its group, its next item, with this cycle, if `advance`.
     items: Out, `item_layout` for each of `queues` groups of lines. advance: Out, 1.
+    look: In, `look_signature(config)`, as of `GatherLines`.
 
     A row a cycle for each line; all lines stop while one of them has a row that is not taken. Rows of a slot come
     `latency` cycles after it has begun, together.
     """
 
-    def __init__(self, config: ItemsConfig):
+    def __init__(self, config: ItemsConfig, *, looks: bool = False):
         self._config = config
+        self._lines = GatherLines(config, looks=looks)
         super().__init__(
             {
                 "i": In(stream.Signature(item_layout(config))),
@@ -53,6 +55,7 @@ class Gather(wiring.Component):
                 "given": Out(config.lines),
                 "items": Out(item_layout(config)).array(config.queues),
                 "advance": Out(1),
+                **({"look": self._lines.signature.members["look"]} if looks else {}),
             }
         )
 
@@ -67,9 +70,10 @@ class Gather(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        lines = GatherLines(config)
-        m.submodules.lines = share(lines, "lines", platform)
+        lines = self._lines
+        m.submodules.lines = share(lines, lines.name, platform)
+        if "look" in self.signature.members:
+            wiring.connect(m, wiring.flipped(self.look), lines.look)
         m.d.comb += [self.advance.eq(lines.advance), self.room.eq(lines.room), lines.opens.eq(self.opens)]
         wiring.connect(m, wiring.flipped(self.write), lines.write)
         for mine, offered in zip(self.o, lines.o, strict=True):

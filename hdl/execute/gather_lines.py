@@ -44,7 +44,7 @@ class GatherLines(wiring.Component):
 
     Parameters
     ----------
-    config: `ItemsConfig`.
+    config: `ItemsConfig`. looks: there is `look`.
 
     Members
     -------
@@ -59,13 +59,15 @@ class GatherLines(wiring.Component):
     o: Out, for each line a stream of `row_layout(config)`. An item's keys come without those of others between them, in
     any order, each once.
     advance: Out, 1: no line has a row that is not taken; else all stand still.
+    look: In, `look_signature(config)`, as of `Banks`: only while no line has an item.
 
     A row a cycle for each line. Rows of a slot come `latency` cycles after it has begun, together; from the cycle in
     which line n takes a key to that of its row there are `latency` - n, whatever the line takes.
     """
 
-    def __init__(self, config: ItemsConfig):
+    def __init__(self, config: ItemsConfig, *, looks: bool = False):
         self._config = config
+        self._banks = Banks(config, looks=looks)
         super().__init__(
             {
                 "give": In(config.lines),
@@ -78,8 +80,14 @@ class GatherLines(wiring.Component):
                 "coming": Out(tag_layout(config)).array(config.lines),
                 "o": Out(stream.Signature(row_layout(config))).array(config.lines),
                 "advance": Out(1),
+                **({"look": self._banks.signature.members["look"]} if looks else {}),
             }
         )
+
+    @property
+    def name(self) -> str:
+        """Of a module of all its equals."""
+        return "lines_that_show" if "look" in self.signature.members else "lines"
 
     @property
     def latency(self) -> int:
@@ -147,8 +155,10 @@ class GatherLines(wiring.Component):
     def _read(self, m: Module, lines: list[GatherLine], platform) -> None:
         """Reads what a slot says when it has passed all lines, and offers the rows."""
         config, slot = self._config, lines[-1].o
-        banks = Banks(config)
-        m.submodules.banks = share(banks, "banks", platform)
+        banks = self._banks
+        m.submodules.banks = share(banks, banks.name, platform)
+        if "look" in self.signature.members:
+            wiring.connect(m, wiring.flipped(self.look), banks.look)
         # The last line's order of banks.
         start = (config.lines - 1) * config.stride
         m.d.comb += [

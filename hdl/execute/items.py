@@ -72,7 +72,7 @@ class ItemReader(wiring.Component):
 
     Parameters
     ----------
-    config: `ItemsConfig`.
+    config: `ItemsConfig`. keyless: critical rows may keep no key: they are items of `count` 0.
 
     Members
     -------
@@ -89,8 +89,8 @@ class ItemReader(wiring.Component):
 
     latency = 3
 
-    def __init__(self, config: ItemsConfig):
-        self._config = config
+    def __init__(self, config: ItemsConfig, *, keyless: bool = False):
+        self._config, self._keyless = config, keyless
         super().__init__(
             {
                 "tokens": In(range(config.tokens + 1)),
@@ -140,11 +140,12 @@ class ItemReader(wiring.Component):
         kind = {each: record.kind == each for each in Kind}
         some, in_order = self._follow(m, record, kind, steps)
         critical = self._criticals(m, record, takes, steps, platform)
+        empty = kind[Kind.KEYS] & record.end & ~some & ~record.keys.any()
         return {
             Broken.ORDER: ~in_order,
             Broken.COPY: kind[Kind.COPY] & ((record.reference >= record.row) | ~critical),
             Broken.BEYOND: kind[Kind.KEYS] & self._beyond(m, record),
-            Broken.EMPTY: kind[Kind.KEYS] & record.end & ~some & ~record.keys.any(),
+            **({} if self._keyless else {Broken.EMPTY: empty}),
             Broken.LEADER: kind[Kind.LEADER] & (record.reference > record.row),
         }
 
@@ -243,7 +244,7 @@ class ItemReader(wiring.Component):
         is_keys = good & (record.kind == Kind.KEYS)
         with m.If(is_keys):
             m.d.sync += [so_far.eq(new_keys), count.eq(new_count)]
-        any_keys = (keys != 0) | (~first & (count != 0))
+        any_keys = (keys != 0) | (~first & (count != 0)) | (record.end if self._keyless else 0)
         with m.If(is_keys & (record.end | (part == parts - 1)) & any_keys):
             m.d.sync += [
                 self.o.valid.eq(1),

@@ -11,7 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from config.execute import DIVISOR_BITS, PROBABILITY_BITS
+from config.execute import DIVISOR_BITS, POWER_BITS, PROBABILITY_BITS
 from config.items import ItemsConfig
 from config.requantise import SHIFT_BITS
 from hdl.arith.divide import Divider
@@ -53,7 +53,7 @@ class LinePowers(wiring.Component):
 
     Parameters
     ----------
-    config: `ItemsConfig`. cycles: between two divisions, a divisor of 16. scales: that wait.
+    config: `ItemsConfig`. cycles: between two divisions, a divisor of 16. scales: that wait. tells: there is `total`.
 
     Members
     -------
@@ -61,6 +61,7 @@ class LinePowers(wiring.Component):
     items come.
     i: In, stream of `ranked_layout(config)`. opens: In, 1: an item may begin. begins: Out, 1: one does.
     o: Out, `untimed(code_layout(config))`, in the order of `i`.
+    total: Out, `untimed`: the sum of each item's powers, in their order, behind its last code.
     scale: Out, stream of `MULTIPLIER`, one for each item, in their order. scaled: Out, 1: one more will be there within
     two cycles, if those before it are taken.
 
@@ -68,9 +69,9 @@ class LinePowers(wiring.Component):
     scores wait while there are `scales` of them, and no valid depends on a ready.
     """
 
-    def __init__(self, config: ItemsConfig, *, cycles: int, scales: int):
-        self._config, self._scales = config, scales
-        self._power, self._total = Power(score_bits(config.lanes)), KeyTotal(config.chunk)
+    def __init__(self, config: ItemsConfig, *, cycles: int, scales: int, tells: bool = False):
+        self._config, self._scales, self._tells = config, scales, tells
+        self._power, self._total = Power(score_bits(config.lanes)), KeyTotal(config.chunk, tells=tells)
         self._divider = Divider(bits=DIVISOR_BITS, cycles=cycles, tag_bits=SHIFT_BITS)
         super().__init__(
             {
@@ -81,6 +82,7 @@ class LinePowers(wiring.Component):
                 "o": Out(untimed(code_layout(config))),
                 "scale": Out(stream.Signature(MULTIPLIER)),
                 "scaled": Out(1),
+                **({"total": Out(untimed(POWER_BITS + config.chunk.bit_length()))} if tells else {}),
             }
         )
 
@@ -121,6 +123,8 @@ class LinePowers(wiring.Component):
         ]
         self._tell(m, enable[-1], tags[-1], names)
         self._divide(m, platform)
+        if self._tells:
+            m.d.comb += [self.total.valid.eq(total.told), self.total.payload.eq(total.total)]
         corner(m, platform, "scores_wait_for_codes", self.i.valid & entering.first & ~self.opens)
         corner(m, platform, "powers_wait", ~advance)
         return m

@@ -18,6 +18,7 @@ from hdl.execute.gather_lines import tag_layout
 from hdl.execute.items import item_layout
 from hdl.execute.layouts import MULTIPLIER
 from hdl.execute.line_powers import LinePowers, settings_layout
+from hdl.execute.row_codes import RowCodes, told_members
 from hdl.execute.score_queue import ScoreQueue
 from hdl.execute.scores import score_layout
 from hdl.execute.sums_ahead import SumsAhead
@@ -33,6 +34,7 @@ class LineSoftmax(wiring.Component):
     Parameters
     ----------
     config: `ItemsConfig` of one chunk. arrays: of the array that multiplies with V.
+    tells: there are `told` and `last_chunk`.
     words: scores that wait; by default, as many as keep up with rows of all keys. entries: items whose codes wait, from
     their first code until their last row, a power of two.
     Raises `Refusal` as its parts do.
@@ -44,6 +46,7 @@ class LineSoftmax(wiring.Component):
     enable: In, 1: items of V may begin. busy: Out, 1: one has, in an earlier cycle, and has rows to come.
     advance, room, ended, coming: In, give, item, opens: Out: of `GatherLines`, for the line of the same number. Items
     are given in the order in which they came.
+    told: Out, stream of `hdl.execute.row_codes.told_layout`, last_chunk: In: `o` and that of `RowCodes`.
     code: Out, 8: of the row that `GatherLines` offers. scale: Out, stream of `MULTIPLIER`, one for each item.
 
     A key a cycle on both sides. If contexts are always taken, a PE line takes each of an item's beats at once.
@@ -56,6 +59,7 @@ class LineSoftmax(wiring.Component):
         *,
         words: int | None = None,
         entries: int = 4,
+        tells: bool = False,
     ):
         # A row that comes, one that is under way, and what was not read yet of the one that leaves.
         words = 2 * config.chunk + config.latency + FLIGHT if words is None else words
@@ -63,7 +67,8 @@ class LineSoftmax(wiring.Component):
         # As few subtractors as keep up with the contexts' reader.
         cycles = max(n for n in range(1, min(DIVISOR_BITS, arrays.groups + 2) + 1) if DIVISOR_BITS % n == 0)
         self._queue = ScoreQueue(config, words=words, items=scales)
-        self._powers = LinePowers(config, cycles=cycles, scales=scales)
+        self._powers = LinePowers(config, cycles=cycles, scales=scales, tells=tells)
+        self._rows = RowCodes(config) if tells else None
         self._codes = CodeItems(config, entries=entries)
         self._ahead, self._entries = SumsAhead(arrays, scales=scales), entries
         super().__init__(
@@ -82,6 +87,7 @@ class LineSoftmax(wiring.Component):
                 "opens": Out(1),
                 "code": Out(PROBABILITY_BITS),
                 "scale": Out(stream.Signature(MULTIPLIER)),
+                **(told_members(config) if tells else {}),
             }
         )
 
@@ -109,6 +115,18 @@ class LineSoftmax(wiring.Component):
             ahead.scaled.eq(powers.scaled),
             self.opens.eq(ahead.opens & self.enable),
         ]
+        if self._rows:
+            rows = self._rows
+            m.submodules.rows = share(rows, "row_codes", platform)
+            m.d.comb += [
+                powers.opens.eq(codes.opens & rows.opens),
+                rows.begins.eq(powers.begins),
+                rows.last_chunk.eq(self.last_chunk),
+                rows.i.valid.eq(powers.o.valid),
+                rows.i.payload.eq(powers.o.payload),
+            ]
+            wiring.connect(m, powers.total, rows.total)
+            wiring.connect(m, rows.o, wiring.flipped(self.told))
         for part in (codes, ahead):
             m.d.comb += [part.advance.eq(self.advance), part.room.eq(self.room)]
         under_way = Signal(range(self._entries + 1))

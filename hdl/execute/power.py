@@ -126,7 +126,8 @@ class Power(wiring.Component):
         tree = self._tree
         if behavioural(platform, tree):
             return delayed(m, (below * self.mul + self.rounding)[: tree.bits], "total", enable)
-        m.submodules.tree = share(tree, "power_tree", platform)
+        # With and without a code there are trees of two sizes in a top.
+        m.submodules.tree = share(tree, "power_tree" if self._coded else "bare_power_tree", platform)
         rows = [below & bit.replicate(self._score_bits) for bit in self.mul]
         m.d.comb += [tree.i.eq(Cat(*rows, self.rounding)), tree.enable.eq(Cat(enable[: tree.latency]))]
         return add_in_two(m, list(tree.o), *enable[tree.latency :])

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from config.errors import require
 from config.items import ItemsConfig
 from hdl.cover import corner
-from hdl.execute.banks import bytes_layout, one_of
+from hdl.execute.banks import bytes_layout, look_signature, one_of
 from hdl.execute.gather_line import GROUP, lowest
 from hdl.execute.items import item_layout
 from hdl.shared import share
@@ -112,7 +112,7 @@ class QueryFeed(wiring.Component):
     Parameters
     ----------
     config: `ItemsConfig`. stores: copies of Q, each for as many of the lines; divides them. Each brings a row a cycle,
-    so items of fewer than `lines` / `stores` keys in the mean wait for their rows.
+    so items of fewer than `lines` / `stores` keys in the mean wait for their rows. looks: there is `look`.
 
     Members
     -------
@@ -121,14 +121,15 @@ class QueryFeed(wiring.Component):
     there: Out, lines, registered: the row for the item that the line was given last is on its way; two cycles behind
     `given`, if no other line wants one. begins: In, lines: the line takes `a`: Out, for each line, the row of Q of its
     next item, in this cycle: two cycles after it was `there`, or later.
+    look: In, `look_signature(config)`: only while no line has an item.
     """
 
-    def __init__(self, config: ItemsConfig, *, stores: int = 1):
+    def __init__(self, config: ItemsConfig, *, stores: int = 1, looks: bool = False):
         require(
             isinstance(stores, int) and stores >= 1 and config.lines % stores == 0,
             f"stores must be a divisor of lines = {config.lines}, not {stores!r}; choose 1, or another divisor.",
         )
-        self._config, self._stores = config, stores
+        self._config, self._stores, self._looks = config, stores, looks
         super().__init__(
             {
                 "given": In(config.lines),
@@ -138,6 +139,7 @@ class QueryFeed(wiring.Component):
                 "there": Out(config.lines),
                 "begins": In(config.lines),
                 "a": Out(data.ArrayLayout(bytes_layout(config), config.lines)),
+                **({"look": In(look_signature(config))} if looks else {}),
             }
         )
 
@@ -172,12 +174,20 @@ class QueryFeed(wiring.Component):
         asked = data.View(wanted_layout(config), one_of(chosen, [wanted[line].as_value() for line in lines]))
         m.d.comb += [
             choice.asks.eq(Cat(wants[line] & queue.free for line, queue in zip(lines, queues, strict=True))),
-            store.read.eq(chosen.any()),
-            store.read_at.eq(asked.as_value()),
             store.write.eq(self.write.valid),
             store.write_at.eq(Cat(self.write.payload.row, self.write.payload.head[: len(asked.set)])),
             store.word.eq(self.write.payload.b),
         ]
+        reads, at = chosen.any(), asked.as_value()
+        if self._looks and number == 0:
+            look, wanted_there = self.look, Signal(wanted_layout(config))
+            m.d.comb += [
+                wanted_there.row.eq(look.of.token),
+                wanted_there.set.eq(look.of.head),
+                look.row.eq(store.stored),
+            ]
+            reads, at = reads | look.read, Mux(look.read, wanted_there.as_value(), at)
+        m.d.comb += [store.read.eq(reads), store.read_at.eq(at)]
         # A line that was chosen cannot ask again before its row has come, so `free` need not count what is on its way.
         m.d.sync += comes.eq(chosen)
         for place, (line, queue) in enumerate(zip(lines, queues, strict=True)):

@@ -59,8 +59,8 @@ class Scores(wiring.Component):
     Parameters
     ----------
     items: `ItemsConfig`; arrays: `PeArraysConfig`, of as many `lines` and `lanes`. stores: copies of Q, as of
-    `QueryFeed`. tiles: the lines are those of a `DotArray`, which works on dense tiles as well. Raises `Refusal` if
-    items and arrays do not go together.
+    `QueryFeed`. tiles: the lines are those of a `DotArray`, which works on dense tiles as well. looks: there are
+    `look_keys` and `look_queries`. Raises `Refusal` if items and arrays do not go together.
 
     Members
     -------
@@ -71,9 +71,18 @@ class Scores(wiring.Component):
     scores come without those of others between them, in any order. Whoever lets an item begin has room for them.
     rows, x, tile, w, column: In; results: Out: as those of `DotArray`, and its `o`, with `tiles`. No item begins while
     a tile waits or is under way.
+    look_keys, look_queries: In, `look_signature(items)`: rows of K, and of Q; only while no line has an item.
     """
 
-    def __init__(self, items: ItemsConfig, arrays: PeArraysConfig, *, stores: int = 1, tiles: bool = False):
+    def __init__(
+        self,
+        items: ItemsConfig,
+        arrays: PeArraysConfig,
+        *,
+        stores: int = 1,
+        tiles: bool = False,
+        looks: bool = False,
+    ):
         for name in ("lines", "lanes"):
             there, wanted = getattr(arrays, name), getattr(items, name)
             require(
@@ -81,7 +90,8 @@ class Scores(wiring.Component):
                 f"{name} of the array must be the {wanted} of the items, not {there}; make them equal.",
             )
         self._config = items
-        self._gather, self._feed = Gather(items), QueryFeed(items, stores=stores)
+        self._gather, self._feed = Gather(items, looks=looks), QueryFeed(items, stores=stores, looks=looks)
+        self._looks = {"look_keys": self._gather, "look_queries": self._feed} if looks else {}
         tag_bits = data.Layout.cast(pair_layout(items)).size
         self._array = DotArray(arrays, tag_bits=tag_bits) if tiles else None
         self._lines = [] if tiles else [DotLine(arrays, tag_bits=tag_bits) for _ in range(items.lines)]
@@ -98,6 +108,7 @@ class Scores(wiring.Component):
                 "advance": Out(1),
                 "o": Out(untimed(score_layout(items))).array(items.lines),
                 **({name: ports[name] for name in TILE_PORTS} | {"results": ports["o"]} if tiles else {}),
+                **{name: of.signature.members["look"] for name, of in self._looks.items()},
             }
         )
 
@@ -114,6 +125,8 @@ class Scores(wiring.Component):
         for name in ("i", "write"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(gather, name))
         wiring.connect(m, wiring.flipped(self.queries), feed.write)
+        for name, of in self._looks.items():
+            wiring.connect(m, wiring.flipped(getattr(self, name)), of.look)
         calls = array.calls if array else Const(0)
         m.d.comb += [
             gather.enable.eq(self.enable),

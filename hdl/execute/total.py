@@ -48,7 +48,7 @@ class Total(wiring.Component):
 
     Parameters
     ----------
-    powers: what a beat brings, as a port. keys: the most that a row has.
+    powers: what a beat brings, as a port. keys: the most that a row has. tells: there is `told`.
 
     Members
     -------
@@ -56,12 +56,13 @@ class Total(wiring.Component):
     comes; last: In, 1: the last one of its row.
     leave: Out, 1: `multiplier` is to be that of the next row from the next cycle on; multiplier: In, `MULTIPLIER`.
     o: Out, stream of `operands_layout(16, 6)`: mul, the total's top 16 bits or 2^15 for a total of 0, and shift + the
-    bits that the total has over 22.
+    bits that the total has over 22. told: Out, 1: `total`, Out, is that of a row, in this cycle, in the order of rows.
 
     Whoever inherits says how beats are added, and the `latency`, of which the division is the last stage.
     """
 
-    def __init__(self, powers: dict[str, wiring.Member], keys: int):
+    def __init__(self, powers: dict[str, wiring.Member], keys: int, *, tells: bool = False):
+        self._tells = tells
         self._total_bits = POWER_BITS + keys.bit_length()
         super().__init__(
             {
@@ -72,6 +73,7 @@ class Total(wiring.Component):
                 "leave": Out(1),
                 "multiplier": In(MULTIPLIER),
                 "o": Out(stream.Signature(operands_layout(DIVISOR_BITS, SHIFT_BITS))),
+                **({"told": Out(1), "total": Out(self._total_bits)} if tells else {}),
             }
         )
 
@@ -81,6 +83,8 @@ class Total(wiring.Component):
         total = self._sum(m, enable, lasts, platform)
         m.d.comb += self.leave.eq(enable[-2] & lasts[-2])
         self._offer(m, enable[-1] & lasts[-1], self._division(m, total))
+        if self._tells:
+            m.d.comb += [self.told.eq(enable[-1] & lasts[-1]), self.total.eq(total)]
         return m
 
     def _offer(self, m: Module, comes: Value, division: data.View) -> None:
@@ -183,11 +187,11 @@ class RowTotal(Total):
 class KeyTotal(Total):
     """That of a power in each beat: parts of the total one after the other, each with the carry of the one below.
 
-    Parameters: `keys`. Members: as those of `Total`; power: In, 22.
+    Parameters: `keys`, `tells`. Members: as those of `Total`; power: In, 22.
     """
 
-    def __init__(self, keys: int):
-        super().__init__({"power": In(POWER_BITS + 1)}, keys)
+    def __init__(self, keys: int, *, tells: bool = False):
+        super().__init__({"power": In(POWER_BITS + 1)}, keys, tells=tells)
 
     @property
     def latency(self) -> int:

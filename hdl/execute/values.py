@@ -22,6 +22,7 @@ from hdl.execute.layouts import MULTIPLIER
 from hdl.execute.line import beat_layout
 from hdl.execute.line_powers import settings_layout
 from hdl.execute.line_softmax import LineSoftmax
+from hdl.execute.row_codes import told_members
 from hdl.execute.scores import score_layout
 from hdl.shared import share
 
@@ -37,7 +38,7 @@ class Values(wiring.Component):
     Parameters
     ----------
     config: `ItemsConfig` of one chunk; its queues and allocation do not matter here. arrays: with as many lines and
-    lanes. words, entries: as those of `LineSoftmax`.
+    lanes. words, entries, tells: as those of `LineSoftmax`.
     Raises `Refusal` as that does, and for arrays of another shape, or for rows with fewer keys.
 
     Members
@@ -52,6 +53,8 @@ class Values(wiring.Component):
     item0, …: Out, stream of `beat_layout(arrays, name_bits)`: codes and rows of V, an item's keys in any order, none
     with a code of 0; scale0, …: Out, stream of `MULTIPLIER`: of the same items. No valid depends on a ready.
 
+    told0, …: Out, last_chunk: In, with `tells`: as `told` and that of each line's `LineSoftmax`.
+
     A key a cycle for each line. All lines rest if a beat is not taken; if contexts are always taken, each is taken.
     """
 
@@ -62,6 +65,7 @@ class Values(wiring.Component):
         *,
         words: int | None = None,
         entries: int = 4,
+        tells: bool = False,
     ):
         require(
             (arrays.lines, arrays.lanes) == (config.lines, config.lanes),
@@ -73,11 +77,16 @@ class Values(wiring.Component):
             f"keys of the array must be at least chunk = {config.chunk}, not {arrays.keys}; raise it.",
         )
         self._config, self._arrays = config, arrays
-        self._softmax = [LineSoftmax(config, arrays, words=words, entries=entries) for _ in range(config.lines)]
+        self._tells = tells
+        self._softmax = [
+            LineSoftmax(config, arrays, words=words, entries=entries, tells=tells) for _ in range(config.lines)
+        ]
         each = {}
         for n in range(config.lines):
             each[f"item{n}"] = Out(stream.Signature(beat_layout(arrays, name_bits(config))))
             each[f"scale{n}"] = Out(stream.Signature(MULTIPLIER))
+            if tells:
+                each[f"told{n}"], each["last_chunk"] = (told_members(config)[name] for name in ("told", "last_chunk"))
         super().__init__(
             {
                 "settings": In(untimed(settings_layout(config))),
@@ -100,6 +109,9 @@ class Values(wiring.Component):
         for number, softmax in enumerate(self._softmax):
             m.submodules[f"softmax{number}"] = share(softmax, "softmax", platform)
             self._join(m, number, softmax, lines)
+            if self._tells:
+                m.d.comb += softmax.last_chunk.eq(self.last_chunk)
+                wiring.connect(m, softmax.told, wiring.flipped(getattr(self, f"told{number}")))
             self._multiply(m, number, softmax, lines.o[number])
         beats = [lines.o[n].valid for n in range(self._config.lines)]
         m.d.comb += self.busy.eq(Cat(*beats, *(softmax.busy for softmax in self._softmax)).any())

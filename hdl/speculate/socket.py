@@ -12,7 +12,7 @@ from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out, Signature
 
 from config.requantise import MUL_BITS, SHIFT_BITS
-from config.speculate import MAX_SCORE_SHIFT, UNITY, Kind, SpeculationConfig
+from config.speculate import MAX_SCORE_SHIFT, PROBABILITY_UNITY, UNITY, Kind, SpeculationConfig
 from hdl.speculate.lanes import lane_of
 
 
@@ -31,7 +31,9 @@ def token_shape(config: SpeculationConfig):
 def settings_layout(config: SpeculationConfig) -> data.StructLayout:
     """A layer's settings. `tokens`: length of the sequence; `heads`: how many; `slices`: beats that a row of X takes;
     each from 1 to what the unit is built for. `causal`: keys up to the row itself only. SPLS: `k`, `k_similarity`, `s`
-    and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`. FACT: `k`, as in `FactSettings`."""
+    and `f`, as in `SplsSettings`. LAPA: `eta`, one per round, as in `LapaSettings`. FACT: `k`, as in `FactSettings`.
+    Sanger, in an accelerator: `threshold`, as in `SangerSettings`. SpAtten, likewise: `drop_tokens` and
+    `drop_heads`, as in `hdl.speculate.spatten.layouts.settings_layout`."""
     fields: dict = {
         "tokens": range(config.tokens + 1),
         "heads": range(config.heads + 1),
@@ -48,6 +50,10 @@ def settings_layout(config: SpeculationConfig) -> data.StructLayout:
         }
     if config.method == "lapa":
         fields["eta"] = data.ArrayLayout(unsigned(UNITY.bit_length()), config.rounds)
+    if config.method == "sanger":
+        fields["threshold"] = range(PROBABILITY_UNITY)
+    if config.method == "spatten":
+        fields |= {"drop_tokens": range(UNITY), "drop_heads": range(UNITY)}
     return data.StructLayout(fields)
 
 

@@ -10,7 +10,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from config.speculate import SpeculationConfig
+from config.errors import require
+from config.speculate import METHODS, SpeculationConfig
 from hdl.speculate.dense import DenseSelection
 from hdl.speculate.lapa.selection import LapaSelection
 from hdl.speculate.predictor import Predictor
@@ -24,7 +25,7 @@ class SpeculationUnit(wiring.Component):
 
     Parameters
     ----------
-    config: `config.speculate.SpeculationConfig`.
+    config: `config.speculate.SpeculationConfig`. Raises `Refusal` for a method that has no unit behind the socket.
 
     Members
     -------
@@ -33,6 +34,10 @@ class SpeculationUnit(wiring.Component):
     """
 
     def __init__(self, config: SpeculationConfig):
+        require(
+            config.method in METHODS,
+            f"method must be one of {', '.join(METHODS)}, not {config.method!r}; build the unit of that method.",
+        )
         self._config = config
         members = dict(socket(config).members)
         super().__init__(members | {"busy": Out(1)})

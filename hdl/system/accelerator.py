@@ -14,7 +14,7 @@ from config.descriptor import ErrorCode
 from config.system import SystemConfig
 from hdl.shared import share
 from hdl.system import axi
-from hdl.system.core import READS, AcceleratorCore
+from hdl.system.core import AcceleratorCore, reads
 from hdl.system.counters import Counters
 from hdl.system.reader import MemoryReader
 from hdl.system.registers import PREFIX, Registers
@@ -23,7 +23,7 @@ from hdl.system.writer import MemoryWriter
 
 
 class Accelerator(wiring.Component):
-    """Layers of a model from memory to memory: `esact`, `lapa`, `fact` or `dense`, as `config.speculation.method` says.
+    """Layers of a model from memory to memory: `config.system.TOPS` names them, by `config.speculation.method`.
 
     Parameters: `config`, a `SystemConfig`.
 
@@ -37,7 +37,7 @@ class Accelerator(wiring.Component):
     def __init__(self, config: SystemConfig):
         self._config = config
         self._registers, self._walker, self._counters = Registers(config), DescriptorWalker(config), Counters(config)
-        self._reader, self._writer = MemoryReader(config, len(READS) + 1), MemoryWriter(config)
+        self._reader, self._writer = MemoryReader(config, len(reads(config)) + 1), MemoryWriter(config)
         slave = {name: m for name, m in self._registers.signature.members.items() if name.startswith(f"{PREFIX}_")}
         super().__init__(
             {"aclk": In(1), "aresetn": In(1), **slave, **axi.members(axi.axi4(config.bus_bits)), "interrupt": Out(1)}
@@ -100,7 +100,7 @@ class Accelerator(wiring.Component):
         core, reader, writer, walker = self._core, self._reader, self._writer, self._walker
         wiring.connect(m, walker.job, reader.job0)
         wiring.connect(m, reader.o0, walker.i)
-        for number in range(len(READS)):
+        for number in range(len(reads(self._config))):
             wiring.connect(m, getattr(core, f"job{number}"), getattr(reader, f"job{number + 1}"))
             wiring.connect(m, getattr(reader, f"o{number + 1}"), getattr(core, f"read{number}"))
         wiring.connect(m, core.write_job, writer.job)

@@ -8,7 +8,7 @@ hidden 0, 1 ────► HIDDEN, two banks ──┘     └─ fetch, while 
 """
 
 from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -17,10 +17,16 @@ from hdl.cover import corner
 from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
 from hdl.shared import share
-from hdl.system.contexts import Contexts, context_layout
+from hdl.system.contexts import Contexts, context_layout, name_layout
 from hdl.system.layouts import Region, fetch_layout, hidden_layout, part_layout, reference_layout, word_layout
 from hdl.system.queues import WordQueue
 from hdl.system.regions import Bank, banks_of, in_bank
+
+
+def told_layout(config: SystemConfig) -> data.StructLayout:
+    """A context in this cycle (`valid`), whose, and what."""
+    return data.StructLayout({"valid": 1, "name": name_layout(config), "word": word_layout(config)})
+
 
 READERS = {
     0: (Region.INPUT, Region.CONTEXT, Region.HIDDEN),
@@ -57,6 +63,7 @@ class Activations(wiring.Component):
     The first word comes `latency` cycles behind its fetch. A reader that does not take its words has `PLACES` of them
     waiting and asks for no more; others do not wait for it. What a fetch asks for was written before: it was taken in
     an earlier cycle than the fetch, contexts counted. No `valid` depends on a `ready`.
+    context_told: Out, `told_layout(config)`, where tokens may be dropped: each context, as it is written.
     """
 
     latency = Bank.latency + 2
@@ -80,6 +87,7 @@ class Activations(wiring.Component):
                 **{name: In(stream.Signature(layout_of(config))) for name, layout_of in ins.items()},
                 **{f"context{n}": In(stream.Signature(layout)) for n in lines},
                 **{f"fetched{n}": Out(stream.Signature(word_layout(config))) for n in READERS},
+                **({"context_told": Out(told_layout(config))} if config.speculation.prunes else {}),
             }
         )
 
@@ -120,6 +128,9 @@ class Activations(wiring.Component):
             name = f"context{number}"
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(contexts, name))
         m.d.comb += self.references.ready.eq(1)
+        if config.speculation.prunes:
+            told = self.context_told
+            m.d.comb += [told.valid.eq(contexts.write), told.name.eq(contexts.name), told.word.eq(contexts.word)]
         to_bank, place = in_bank(config, Region.CONTEXT, contexts.name.head)
         of_bank, its_place = in_bank(config, Region.CONTEXT, refers.head)
         for number, bank in enumerate(self._banks[Region.CONTEXT]):
@@ -132,6 +143,7 @@ class Activations(wiring.Component):
                 bank.refer_at.token.eq(refers.row),
                 bank.refer_at.word.eq(its_place),
                 bank.reference.eq(refers.reference),
+                *([bank.nothing.eq(refers.nothing)] if config.speculation.prunes else []),
             ]
         written = Signal()
         m.d.sync += written.eq(contexts.write & ~self.start)

@@ -13,33 +13,36 @@ from hdl.system.two_places import TwoPlaces, reads
 
 
 class Channels(wiring.Component):
-    """Two sets of an entry for each channel; one of them in beats, over again for each row.
+    """Two or three sets of an entry for each channel; one of them in beats, over again for each row.
 
     Parameters
     ----------
-    config: `SystemConfig`. entry: shape of an entry.
+    config: `SystemConfig`. entry: shape of an entry. sets: 2 or 3.
 
     Members
     -------
-    write: In, 1; write_second: In, 1; index: In; entry: In: that of a channel of either set is stored.
-    run: In, 1: `o` brings the beats of set `second`: In, 1, of rows of `last_beat`: In, + 1 beats, over and over. Low,
-    for a cycle or more, nothing is left of them. Both settings stand while it is high.
+    write: In, 1; write_second, write_third: In, 1; index: In; entry: In: that of a channel of a set is stored.
+    run: In, 1: `o` brings the beats of set `second`, or `third`: In, 1, of rows of `last_beat`: In, + 1 beats, over and
+    over. Low, for a cycle or more, nothing is left of them. The settings stand while it is high.
     o: Out, stream of `values` entries, a beat a cycle, the first three cycles behind the first one of `run`.
     """
 
-    def __init__(self, config: SystemConfig, entry: ShapeLike):
+    def __init__(self, config: SystemConfig, entry: ShapeLike, sets: int = 2):
         self._config, width = config, config.speculation.width
         beats = width // config.values
         beat = data.ArrayLayout(entry, config.values)
-        self._store, self._places = Store(2 * beats, beat, parts=config.values), TwoPlaces(beat)
+        # The number of a set lies below that of a beat.
+        which = ("second",) if sets == 2 else ("second", "third")
+        self._which = which
+        self._store, self._places = Store(beats << len(which), beat, parts=config.values), TwoPlaces(beat)
         super().__init__(
             {
                 "write": In(1),
-                "write_second": In(1),
+                **{f"write_{name}": In(1) for name in which},
                 "index": In(range(width)),
                 "entry": In(entry),
                 "run": In(1),
-                "second": In(1),
+                **{name: In(1) for name in which},
                 "last_beat": In(range(beats)),
                 "o": Out(stream.Signature(beat)),
             }
@@ -60,10 +63,10 @@ class Channels(wiring.Component):
             m.d.sync += at.eq(Mux(at == self.last_beat, 0, at + 1))
         m.d.comb += [
             store.write.eq(Cat(self.write & (self.index[:within] == n) for n in range(self._config.values))),
-            store.write_at.eq(Cat(self.write_second, self.index[within:])),
+            store.write_at.eq(Cat((getattr(self, f"write_{name}") for name in self._which), self.index[within:])),
             store.word.as_value().eq(self.entry.as_value().replicate(self._config.values)),
             store.read.eq(read),
-            store.read_at.eq(Cat(self.second, at)),
+            store.read_at.eq(Cat((getattr(self, name) for name in self._which), at)),
             places.i.valid.eq(there),
             places.i.payload.eq(store.stored),
             places.clear.eq(~self.run),

@@ -7,6 +7,8 @@ reads ─► LayerInputs ─► x, parameters ───┘    ▲    ├─► D
      │                          └─► PlanStore ┼─► items ─► Attention ◄─ K, V, Q ─┤
      └─► weights ─► DenseEngine 0, 1          │              └─► CONTEXT         │
 writes ◄─ RowPacker ◄─ y ◄────────────────────┴── results ◄── ResultRouter ◄─────┘
+
+With other methods than those behind the socket: `hdl/system/predicting.py`.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -16,25 +18,21 @@ from amaranth.lib.wiring import In, Out
 from config.system import SIDES, SystemConfig
 from hdl.execute.attention import attention_of
 from hdl.shared import share
-from hdl.speculate.speculation import SpeculationUnit
 from hdl.system.activations import Activations
 from hdl.system.axi import COUNT_BITS, TRANSFER
-from hdl.system.blobs import TileJobs, code_bytes, filled, scale_bytes
+from hdl.system.blobs import TileJobs, filled
 from hdl.system.dense_engine import DenseEngine
-from hdl.system.descriptor import layer_layout, settings_of
+from hdl.system.descriptor import layer_layout
 from hdl.system.gearbox import RowPacker
 from hdl.system.generation import ARRAYS
 from hdl.system.inputs import LayerInputs
 from hdl.system.layouts import Parameter, bus_shape
 from hdl.system.plan_store import PlanStore
-from hdl.system.predictor_feed import PredictorFeed
-from hdl.system.predictor_weights import PredictorWeights
+from hdl.system.predicting import Predicting
 from hdl.system.results import ResultRouter
 from hdl.system.row_pass import RowPass
 from hdl.system.sequencer import Phase, Sequencer
 
-READS = ("inputs", "predictor", "weights0", "weights1")
-"""Channels of the memory's reader."""
 COUNTS = data.StructLayout(
     dict.fromkeys(
         (
@@ -55,7 +53,13 @@ COUNTS = data.StructLayout(
 """What may be counted of a cycle, by the names of its counters."""
 
 
-class AcceleratorCore(wiring.Component):
+def reads(config: SystemConfig) -> tuple[str, ...]:
+    """Channels of the memory's reader."""
+    predictor = () if config.speculation.late or config.speculation.prunes else ("predictor",)
+    return ("inputs", *predictor, "weights0", "weights1")
+
+
+class AcceleratorCore(Predicting, wiring.Component):
     """Layers, one after the other.
 
     Parameters: `config`, a `SystemConfig`.
@@ -64,8 +68,8 @@ class AcceleratorCore(wiring.Component):
     -------
     layer: In, stream of `layer_layout`: taken when it is finished, and all that it has written is in memory.
     overlap, eager: In, 1: `ahead` and `eager` of `Sequencer`.
-    job0, … job3: Out, streams of `TRANSFER`; read0, … read3: In, streams of `bus_shape`: channels of the memory's
-    reader, in the order of `READS`. write_job: Out, stream of `TRANSFER`; write: Out, stream of `bus_shape`: of its
+    job0, …: Out, streams of `TRANSFER`; read0, …: In, streams of `bus_shape`: channels of the memory's reader, in the
+    order of `reads(config)`. write_job: Out, stream of `TRANSFER`; write: Out, stream of `bus_shape`: of its
     writer; written: In, 1: it has nothing under way.
     broken: Out, 1: the plan breaks its rules, and the layer will not be finished.
     counts: Out, `COUNTS`: what is to be counted of this cycle.
@@ -75,7 +79,7 @@ class AcceleratorCore(wiring.Component):
         self._config = config
         transfer, words = stream.Signature(TRANSFER), stream.Signature(bus_shape(config))
         channels: dict = {}
-        for number in range(len(READS)):
+        for number in range(len(reads(config))):
             channels |= {f"job{number}": Out(transfer), f"read{number}": In(words)}
         super().__init__(
             {
@@ -93,17 +97,15 @@ class AcceleratorCore(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
+        config, unit = self._config, self._config.speculation
         parts = {
             "sequencer": Sequencer(config),
             "inputs": LayerInputs(config),
             "row_pass": RowPass(config),
             "activations": Activations(config),
             "plan": PlanStore(config),
-            "speculation": SpeculationUnit(config.speculation),
-            "predictor_feed": PredictorFeed(config),
-            "predictor_weights": PredictorWeights(config),
-            "attention": attention_of(config.attention),
+            **self._predictors(config),
+            "attention": attention_of(config.attention, looks=unit.late, tells=unit.prunes),
             "router": ResultRouter(config),
             "packer": RowPacker(config),
             **{f"engine{n}": DenseEngine(config, side) for n, side in enumerate(SIDES)},
@@ -112,6 +114,8 @@ class AcceleratorCore(wiring.Component):
         for name, part in parts.items():
             m.submodules[name] = share(part, name, platform)
             setattr(self, f"_{name}", part)
+        # The speculation unit is at work.
+        self._predicting = Signal()
         self._begin(m)
         self._load(m)
         self._predict(m)
@@ -165,59 +169,11 @@ class AcceleratorCore(wiring.Component):
                 tiles.width_words.eq(task.width_words),
                 tiles.ffn_words.eq(task.ffn_words),
             ]
-            wiring.connect(m, tiles.o, wiring.flipped(getattr(self, f"job{number + 2}")))
+            channel = reads(config).index(f"weights{number}")
+            wiring.connect(m, tiles.o, wiring.flipped(getattr(self, f"job{channel}")))
             engine = getattr(self, f"_engine{number}")
             wiring.connect(m, tiles.loads, engine.loads)
-            wiring.connect(m, wiring.flipped(getattr(self, f"read{number + 2}")), engine.weights)
-        self._ask_for_codes(m, config)
-
-    def _ask_for_codes(self, m: Module, config: SystemConfig) -> None:
-        """All of a layer's in one job, a row for each head, operand and group of outputs."""
-        unit, task, asks, job = config.speculation, self.layer.payload.task, Signal(), self.job1.payload
-        codes = unit.rows // unit.load * code_bytes(config)
-        size, rows = Signal(COUNT_BITS), Signal(COUNT_BITS)
-        m.d.sync += [
-            size.eq(scale_bytes(config) + task.width_words * codes),
-            rows.eq(task.heads * 2 * unit.groups),
-        ]
-        m.d.comb += [
-            self.job1.valid.eq(asks),
-            job.address.eq(self.layer.payload.predictor),
-            job.bytes.eq(size),
-            job.stride.eq(size),
-            job.rows.eq(rows),
-        ]
-        if unit.method != "dense":
-            with m.If(self._start):
-                m.d.sync += asks.eq(1)
-            with m.Elif(self.job1.ready):
-                m.d.sync += asks.eq(0)
-
-    def _predict(self, m: Module) -> None:
-        speculation, feed, weights = self._speculation, self._predictor_feed, self._predictor_weights
-        layer, predict = self.layer.payload, Signal()
-        with m.If(self._sequencer.predict):
-            m.d.sync += predict.eq(1)
-        with m.Elif(speculation.settings.ready):
-            m.d.sync += predict.eq(0)
-        m.d.comb += [
-            speculation.settings.valid.eq(predict),
-            speculation.settings.payload.eq(settings_of(self._config, layer)),
-            # The order in memory is that of the addresses.
-            speculation.address.ready.eq(1),
-            feed.start.eq(self._sequencer.predict),
-            feed.tokens.eq(layer.task.tokens),
-            feed.words.eq(layer.task.width_words),
-            feed.mask.eq(self._inputs.mask),
-            weights.words.eq(layer.task.width_words),
-        ]
-        wiring.connect(m, wiring.flipped(self.read1), weights.i)
-        wiring.connect(m, weights.w, speculation.w)
-        wiring.connect(m, weights.scale, speculation.scale)
-        wiring.connect(m, feed.x, speculation.x)
-        wiring.connect(m, feed.fetch, self._activations.fetch2)
-        wiring.connect(m, self._activations.fetched2, feed.fetched)
-        wiring.connect(m, speculation.o, self._plan.records)
+            wiring.connect(m, wiring.flipped(getattr(self, f"read{channel}")), engine.weights)
 
     def _plan_out(self, m: Module) -> None:
         """The plan to those who work by it."""
@@ -226,16 +182,21 @@ class AcceleratorCore(wiring.Component):
             plan.start.eq(self._start),
             plan.tokens.eq(task.tokens),
             plan.heads.eq(task.heads),
-            plan.head_read.eq(sequencer.read),
-            plan.head_at.eq(sequencer.read_at),
-            sequencer.planned.eq(plan.planned),
             sequencer.planned_all.eq(plan.complete),
-            *(getattr(sequencer, n).eq(getattr(plan, n)) for n in ("columns", "critical", "projected", "computed")),
+            *(getattr(sequencer, n).eq(getattr(plan, n)) for n in ("projected", "computed")),
             plan.copy_read.eq(self._row_pass.copy_read),
             plan.copy_at.eq(self._row_pass.copy_at),
             self._row_pass.copy.eq(plan.copy),
             self.broken.eq(plan.error),
         ]
+        if not self._config.speculation.late:
+            m.d.comb += [
+                plan.head_read.eq(sequencer.read),
+                plan.head_at.eq(sequencer.read_at),
+                *(getattr(sequencer, n).eq(getattr(plan, n)) for n in ("planned", "columns", "critical")),
+            ]
+        if self._config.speculation.prunes:
+            m.d.comb += [sequencer.drops.eq(plan.drops), self._row_pass.alive.eq(plan.living)]
         wiring.connect(m, plan.references, self._activations.references)
         wiring.connect(m, plan.items, self._attention.i)
 
@@ -320,11 +281,7 @@ class AcceleratorCore(wiring.Component):
 
     def _count(self, m: Module) -> None:
         """Whether arrays work: on dense beats, or, while attention is under way, on items."""
-        sequencer, counts, predicting = self._sequencer, self.counts, Signal()
-        with m.If(sequencer.predict):
-            m.d.sync += predicting.eq(1)
-        with m.Elif(self._plan.complete):
-            m.d.sync += predicting.eq(0)
+        sequencer, counts, predicting = self._sequencer, self.counts, self._predicting
         for number in range(ARRAYS):
             engine = getattr(self, f"_engine{number}")
             multiplies = engine.w.valid & engine.w.ready

@@ -136,9 +136,11 @@ class DescriptorReader(wiring.Component):
         ffn = WordCount(16, config.lanes, config.ffn_words)
         m.submodules.width, m.submodules.ffn = width, ffn
         m.d.comb += [width.bytes.eq(given.width), ffn.bytes.eq(given.ffn)]
-        earlier = Signal(data.StructLayout({"tokens": 16, "width": 16, "pre": 1}), reset_less=True)
-        now = Cat(given.tokens, given.width, self._flag(given, Flag.PRE))
-        faults = self._faults(given, stray, width, ffn, (earlier.as_value() != now) | self.first)
+        # Sums of heads go on from layer to layer.
+        heads = {"heads": given.heads} if config.speculation.prunes else {}
+        now = Cat(given.tokens, given.width, self._flag(given, Flag.PRE), *heads.values())
+        earlier = Signal(len(now), reset_less=True)
+        faults = self._faults(given, stray, width, ffn, (earlier != now) | self.first)
         found, code = Signal(len(faults)), Signal(CODE_SHAPE)
         m.d.comb += self.o.payload.code.eq(code)
         with m.FSM():
@@ -217,6 +219,8 @@ class DescriptorReader(wiring.Component):
             ]
         if config.method == "lapa":
             wrong += [less(UNITY, given[f"eta{n}"]) for n in range(config.rounds)]
+        if config.prunes:
+            wrong.append(self._flag(given, Flag.CAUSAL))
         return wrong
 
     def _misaligned(self, given) -> list[Value]:
@@ -224,7 +228,7 @@ class DescriptorReader(wiring.Component):
         x, y, mask = ~self._flag(given, Flag.CHAINED), self._flag(given, Flag.WRITE), self._flag(given, Flag.MASK)
         used = {"x": x, "x_stride": x, "y": y, "y_stride": y, "key_mask": mask}
         used |= dict.fromkeys(("parameters", "weights1", "weights2"), Const(1))
-        if self._config.speculation.method != "dense":
+        if self._config.speculation.coded:
             used["predictor"] = Const(1)
         return [is_used & given[name][:low].any() for name, is_used in used.items()]
 
@@ -255,3 +259,7 @@ class DescriptorReader(wiring.Component):
             m.d.comb += [layer.settings[name].eq(given[name]) for name in ("k_similarity", "s", "f")]
         if self._config.speculation.method == "lapa":
             m.d.comb += [eta.eq(given[f"eta{n}"]) for n, eta in enumerate(layer.settings.eta)]
+        if self._config.speculation.method == "sanger":
+            m.d.comb += layer.settings.threshold.eq(given.threshold)
+        if self._config.speculation.prunes:
+            m.d.comb += [layer.settings[name].eq(given[name]) for name in ("drop_tokens", "drop_heads")]

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generation's jobs: of each head, K and V of the keys that its plan keeps, and Q of its critical rows.
+"""Generation's jobs: of each head, K and V of the keys that its plan keeps, and Q of its critical rows; of all tokens,
+where the plan is made from them.
 
 planned ─► head's columns, critical rows ─┬─► K and V of head h ─► array h mod 2
                                           └─► Q of head h ───────► the other one
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,8 +18,20 @@ from hdl.system.layouts import Region, Sink, count_shape, job_layout
 ARRAYS = 2
 
 
+def heads_of_plans(config: SystemConfig) -> dict:
+    """What is asked of a plan, of each head."""
+    return {
+        "planned": In(range(config.heads + 1)),
+        "read": Out(1),
+        "read_at": Out(range(config.heads)),
+        "columns": In(config.tokens),
+        "critical": In(config.tokens),
+    }
+
+
 class GenerationJobs(wiring.Component):
-    """A layer's heads in turn, each as soon as its plan is there.
+    """A layer's heads in turn, each as soon as its plan is there; with a method of `config.speculate.LATE` all of their
+    rows, and no plan is looked at: there are no `eager`, `planned`, `read`, `read_at`, `columns` and `critical`.
 
     Parameters: `config`, a `SystemConfig`.
 
@@ -42,12 +55,7 @@ class GenerationJobs(wiring.Component):
                 "heads": In(range(config.heads + 1)),
                 "tokens": In(count_shape(config)),
                 "words": In(range(config.row_words + 1)),
-                "eager": In(1),
-                "planned": In(range(config.heads + 1)),
-                "read": Out(1),
-                "read_at": Out(range(config.heads)),
-                "columns": In(config.tokens),
-                "critical": In(config.tokens),
+                **({} if config.speculation.late else {"eager": In(1), **heads_of_plans(config)}),
                 "o0": Out(job),
                 "o1": Out(job),
                 "waits": Out(1),
@@ -62,9 +70,9 @@ class GenerationJobs(wiring.Component):
         columns, critical, every = (
             Signal(config.tokens, name=name, reset_less=True) for name in ("kept", "rows", "every")
         )
-        offers, taken, known, last = Signal(), Signal(), Signal(), Signal()
+        offers, taken, last = Signal(), Signal(), Signal()
         m.d.sync += every.eq(Cat(~less(self.tokens - 1, Const(n, len(self.tokens))) for n in range(config.tokens)))
-        m.d.comb += [known.eq(less(head, self.planned)), last.eq(head == self.heads - 1), self.read_at.eq(head)]
+        m.d.comb += last.eq(head == self.heads - 1)
         outputs = (self.o0, self.o1)
         for number, output in enumerate(outputs):
             # Q of head h goes to the array that has not its K and V.
@@ -85,18 +93,12 @@ class GenerationJobs(wiring.Component):
                 m.d.sync += [self.done.eq(0), head.eq(0)]
                 # A cycle for `every`.
                 m.next = "WAIT"
-            with m.State("WAIT"):
-                with m.If(known):
-                    m.d.comb += self.read.eq(1)
-                    m.next = "READ"
-                with m.Elif(self.eager & (head == 0)):
+            if config.speculation.late:
+                with m.State("WAIT"):
                     m.d.sync += [columns.eq(every), critical.eq(every)]
                     m.next = "OFFER"
-                with m.Else():
-                    m.d.comb += self.waits.eq(1)
-            with m.State("READ"):
-                m.d.sync += [columns.eq(self.columns), critical.eq(self.critical)]
-                m.next = "OFFER"
+            else:
+                self._look(m, head, columns, critical, every)
             with m.State("OFFER"):
                 m.d.comb += offers.eq(1)
                 with m.If(taken):
@@ -109,3 +111,20 @@ class GenerationJobs(wiring.Component):
                             m.next = "WAIT"
         corner(m, platform, "generation_waits_for_plan", self.waits)
         return m
+
+    def _look(self, m: Module, head: Value, columns: Signal, critical: Signal, every: Value) -> None:
+        """A head's rows, as soon as its plan is there."""
+        known = Signal()
+        m.d.comb += [known.eq(less(head, self.planned)), self.read_at.eq(head)]
+        with m.State("WAIT"):
+            with m.If(known):
+                m.d.comb += self.read.eq(1)
+                m.next = "READ"
+            with m.Elif(self.eager & (head == 0)):
+                m.d.sync += [columns.eq(every), critical.eq(every)]
+                m.next = "OFFER"
+            with m.Else():
+                m.d.comb += self.waits.eq(1)
+        with m.State("READ"):
+            m.d.sync += [columns.eq(self.columns), critical.eq(self.critical)]
+            m.next = "OFFER"

@@ -121,6 +121,8 @@ class LayerInputs(wiring.Component):
             entries.eq((self.width << 2) + self.heads + GELU_ENTRIES),
             row.eq(filled(config, Mux(self.wide, self.width << 1, self.width))),
         ]
+        if config.speculation.prunes:
+            m.d.sync += entries.eq((self.width << 2) + self.width + self.heads + GELU_ENTRIES)
         mask_bytes = config.bus_bytes * -(-config.tokens // config.bus_bits)
         m.d.comb += [self.job.valid.eq(part != Part.NONE), job.rows.eq(1)]
         with m.Switch(part):

@@ -117,9 +117,11 @@ def hidden_layout(config: SystemConfig) -> data.StructLayout:
 
 
 def reference_layout(config: SystemConfig) -> data.StructLayout:
-    """Of a row of a head, critical or similar: the critical one whose result it takes."""
+    """Of a row of a head, critical or similar: the critical one whose result it takes. Where tokens may be dropped,
+    `nothing`: it keeps no key, and its context is 0."""
     token = token_shape(config)
-    return data.StructLayout({"head": range(config.heads), "row": token, "reference": token})
+    nothing = {"nothing": 1} if config.speculation.prunes else {}
+    return data.StructLayout({"head": range(config.heads), "row": token, "reference": token, **nothing})
 
 
 def copy_layout(config: SystemConfig) -> data.StructLayout:
@@ -142,6 +144,8 @@ class Parameter(enum.Enum, shape=3):
     """Of a head: `hdl.execute.layouts.ROW`."""
     GELU = 5
     """Eight codes' entries, one a byte: entry n has those of codes 8·n … 8·n + 7, both tables one behind the other."""
+    SKIP = 6
+    """Of a channel, like STREAM1, for tokens that are dropped; where some may be, in front of GELU's."""
 
 
 def parameter_layout(config: SystemConfig) -> data.StructLayout:
@@ -165,7 +169,8 @@ def pass_layout(config: SystemConfig) -> data.StructLayout:
     results are added to them (`add`, by the second scale if `second_scale`, those of `copies`), and the row is normed
     (`normalise`, by the second norm if `second_norm`). The stream then holds the norm if `keep_norm`, else the sum.
     `Region.INPUT` has the norm, or, if there is none and `narrow`, the row, of int8. `send`: what the stream then holds
-    also leaves, as y."""
+    also leaves, as y. Where tokens may be dropped, `skip`, with `add`: nothing is added; rows of dropped tokens are
+    brought to the units of the layer's output, clipped to int8 if `narrow`, and others stay as they are."""
     return data.StructLayout(
         {
             "load": 1,
@@ -177,6 +182,7 @@ def pass_layout(config: SystemConfig) -> data.StructLayout:
             "keep_norm": 1,
             "narrow": 1,
             "send": 1,
+            **({"skip": 1} if config.speculation.prunes else {}),
         }
     )
 

@@ -56,7 +56,7 @@ class ParameterLoader(wiring.Component):
             steps.eq(self.i.valid & ~self.done),
             taken.eq(self.i.valid & ready),
             self.i.ready.eq(ready),
-            following.eq(kind.as_value() + 1),
+            following.eq(self._following(kind)),
             self.last.eq(self.i.valid & ends),
             self.write.eq(steps & ~of_gelu),
             self.word.kind.eq(kind),
@@ -82,6 +82,13 @@ class ParameterLoader(wiring.Component):
             m.d.sync += [self.done.eq(0), kind.eq(Parameter.STREAM1), index.eq(0), ready.eq(1), ends.eq(0)]
             m.d.sync += last.eq(self._is_last(Const(Parameter.STREAM1), 0))
         return m
+
+    def _following(self, kind: Value) -> Value:
+        """What comes behind a kind: where tokens may be dropped, SKIP in front of GELU."""
+        usual = kind.as_value() + 1
+        if not self._config.speculation.prunes:
+            return usual
+        return Mux(kind == Parameter.HEAD, Parameter.SKIP, Mux(kind == Parameter.SKIP, Parameter.GELU, usual))
 
     def _is_last(self, kind: Value, index) -> Value:
         """Of the entries of a kind."""

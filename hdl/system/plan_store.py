@@ -9,12 +9,13 @@ records ─► ItemReader ─┬─► items ──┬─► memory of items ─
                                                               └─────────────────► projected, computed
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.speculate import Kind
 from config.system import SystemConfig
+from hdl.arith.compare import less
 from hdl.cover import corner
 from hdl.execute.items import Broken, ItemReader, item_layout
 from hdl.shared import share
@@ -45,7 +46,8 @@ class PlanStore(wiring.Component):
     records: In, stream of `record_layout(config.speculation)`: a layer's, in order; a record a cycle unless references
     wait. None of the next layer is taken before its `start`. taken: Out, 1: one is taken.
     planned: Out, how many heads' rows have all come. head_read: In, 1; head_at: In, a head below `planned`; columns,
-    critical: Out, those of `kept_layout`, from the next cycle until the next read.
+    critical: Out, those of `kept_layout`, from the next cycle until the next read. None of these with a method of
+    `config.speculate.LATE`, as nobody waits for them.
     complete: Out, 1: the layer's last record has come, and all of what is said here of the plan stands.
     projected: Out, bits of tokens whose output projection is computed: its heads name no row in common; computed: Out,
     of those whose FFN is. Both when `complete`; 0 beyond `tokens`.
@@ -54,6 +56,9 @@ class PlanStore(wiring.Component):
     references: Out, stream of `reference_layout(config)`: of each row of each head, in order.
     copy_read: In, 1; copy_at: In, a token; copy: Out, `copy_layout(config)`: when `complete`, from the next cycle until
     the next read.
+    alive: In, where tokens may be dropped, stream of chunks of `rows` bits, always taken, behind `start` and before the
+    records: tokens whose rows are computed, those beyond `tokens` 0. living: Out, the same, a bit for each token;
+    drops: Out, 1: there are others. Both when `complete`. Rows may then keep no key, but not all of them.
     error: Out, 1: a record broke a rule; broken: Out, `Broken`, which. Until `start`: then all records are taken, but
     nothing more is kept of them, and `complete` does not come.
 
@@ -63,10 +68,23 @@ class PlanStore(wiring.Component):
     def __init__(self, config: SystemConfig):
         self._config = config
         items = config.attention.items
-        self._reader = ItemReader(items)
+        self._prunes = config.speculation.prunes
+        self._reader = ItemReader(items, keyless=self._prunes)
         # All items of the largest layer.
         self._most = config.heads * config.tokens * items.chunks
         self._queue = WordQueue(self._most, item_layout(items))
+        kept = {
+            "planned": Out(range(config.heads + 1)),
+            "head_read": In(1),
+            "head_at": In(range(config.heads)),
+            "columns": Out(config.tokens),
+            "critical": Out(config.tokens),
+        }
+        pruned = {
+            "alive": In(stream.Signature(config.speculation.rows)),
+            "living": Out(config.tokens),
+            "drops": Out(1),
+        }
         super().__init__(
             {
                 "start": In(1),
@@ -74,11 +92,7 @@ class PlanStore(wiring.Component):
                 "heads": In(range(config.heads + 1)),
                 "records": In(stream.Signature(record_layout(config.speculation))),
                 "taken": Out(1),
-                "planned": Out(range(config.heads + 1)),
-                "head_read": In(1),
-                "head_at": In(range(config.heads)),
-                "columns": Out(config.tokens),
-                "critical": Out(config.tokens),
+                **({} if config.speculation.late else kept),
                 "complete": Out(1),
                 "projected": Out(config.tokens),
                 "computed": Out(config.tokens),
@@ -88,6 +102,7 @@ class PlanStore(wiring.Component):
                 "copy_read": In(1),
                 "copy_at": In(token_shape(config)),
                 "copy": Out(copy_layout(config)),
+                **(pruned if self._prunes else {}),
                 "error": Out(1),
                 "broken": Out(Broken),
             }
@@ -100,8 +115,11 @@ class PlanStore(wiring.Component):
         self._read(m)
         row = self._refer(m)
         self._keep_items(m)
-        self._keep_heads(m, row, platform)
+        if not self._config.speculation.late:
+            self._keep_heads(m, row, platform)
         self._keep_copies(m, row, platform)
+        if self._prunes:
+            self._keep_alive(m)
         corner(m, platform, "references_wait", self.references.valid & ~self.references.ready)
         corner(m, platform, "records_wait_for_start", self.records.valid & ~self.records.ready)
         return m
@@ -119,9 +137,16 @@ class PlanStore(wiring.Component):
             reader.tokens.eq(self.tokens),
             reader.heads.eq(self.heads),
             reader.clear.eq(self.start),
-            self.error.eq(reader.error),
-            self.broken.eq(reader.broken),
         ]
+        # Of a layer with nothing to attend to, nothing would ever be over.
+        void = Signal()
+        m.d.comb += [
+            self.error.eq(reader.error | void),
+            self.broken.eq(Mux(void, Broken.EMPTY, reader.broken)),
+        ]
+        if self._prunes:
+            ends = reader.others.valid & reader.others.payload.last
+            m.d.sync += void.eq(~self.start & (void | (ends & (self.items_total == 0))))
         with m.If(self.start):
             m.d.sync += opened.eq(1)
         with m.Elif(self.taken & self.records.payload.last):
@@ -137,6 +162,7 @@ class PlanStore(wiring.Component):
             references.payload.head.eq(Mux(reader.o.valid, item.head, other.head)),
             references.payload.row.eq(Mux(reader.o.valid, item.row, other.row)),
             references.payload.reference.eq(Mux(reader.o.valid, item.row, other.reference)),
+            *([references.payload.nothing.eq(item.count == 0)] if self._prunes else []),
             reader.o.ready.eq(references.ready),
             reader.others.ready.eq(references.ready | (other.kind == Kind.LEADER)),
         ]
@@ -147,7 +173,7 @@ class PlanStore(wiring.Component):
         m.d.comb += [
             queue.clear.eq(self.start),
             # It has a place for each.
-            queue.i.valid.eq(item.valid & item.ready),
+            queue.i.valid.eq(item.valid & item.ready & ((item.payload.count != 0) | (not self._prunes))),
             queue.i.payload.eq(item.payload),
         ]
         m.d.sync += self.items_total.eq(Mux(self.start, 0, self.items_total + queue.i.valid))
@@ -160,7 +186,9 @@ class PlanStore(wiring.Component):
         at, item = self.references.payload, self._reader.o
         kept, head = Signal(kept_layout(config), reset_less=True), Signal(range(config.heads), reset_less=True)
         last, whole, anew, last_row = Signal(), Signal(), Signal(init=1), Signal(token_shape(config), reset_less=True)
-        bits, before = item.valid.replicate(config.tokens), (~anew).replicate(config.tokens)
+        # A row without keys is none that is needed.
+        needs = item.valid & (item.payload.count != 0) if self._prunes else item.valid
+        bits, before = needs.replicate(config.tokens), (~anew).replicate(config.tokens)
         m.d.sync += last_row.eq(self.tokens - 1)
         m.d.comb += [
             last.eq(row & (at.row == last_row)),
@@ -210,11 +238,30 @@ class PlanStore(wiring.Component):
             self.copy.first.eq(firsts.stored),
         ]
         here = 1 << said.row
+        if self._prunes:
+            here &= self.living
         with m.If(self.start):
             m.d.sync += [self.complete.eq(0), self.projected.eq(0), self.computed.eq(0)]
         with m.Elif(leads):
             m.d.sync += [
-                self.complete.eq(said.last),
+                self.complete.eq(said.last & ((self.items_total != 0) | (not self._prunes))),
                 self.projected.eq(self.projected | (here & (~said.agreed).replicate(config.tokens))),
                 self.computed.eq(self.computed | (here & (said.reference == said.row).replicate(config.tokens))),
             ]
+
+    def _keep_alive(self, m: Module) -> None:
+        """Chunk by chunk."""
+        unit = self._config.speculation
+        chunk, last = Signal(range(unit.blocks)), Signal(range(self._config.tokens))
+        m.d.comb += self.alive.ready.eq(1)
+        m.d.sync += last.eq(self.tokens - 1)
+        # As many as there are tokens, if none is dropped.
+        every = Cat(~less(last, token) for token in range(self._config.tokens))
+        m.d.sync += self.drops.eq(self.living != every)
+        with m.If(self.alive.valid):
+            m.d.sync += chunk.eq(chunk + 1)
+            for number in range(unit.blocks):
+                with m.If(chunk == number):
+                    m.d.sync += self.living[number * unit.rows : (number + 1) * unit.rows].eq(self.alive.payload)
+        with m.If(self.start):
+            m.d.sync += [chunk.eq(0), self.living.eq(0)]

@@ -59,7 +59,7 @@ class Bank(wiring.Component):
     write: In, a bit for each part of a word that is to be stored; write_at: In, `place_layout`; word: In. INPUT has
     lanes/values parts, the others one.
     CONTEXT: what is read at a place is the word of the row that this one refers to. refer: In, 1; refer_at: In,
-    `place_layout`; reference: In: that row.
+    `place_layout`; reference: In: that row. Where tokens may be dropped, nothing: In, 1: it is 0 instead.
 
     What is written, or referred to, in a cycle is read by whoever is chosen in a later one.
     """
@@ -71,6 +71,9 @@ class Bank(wiring.Component):
         self._parts = config.lanes // config.values if region == Region.INPUT else 1
         place, token = place_layout(config, region), token_shape(config)
         refers = {"refer": In(1), "refer_at": In(place), "reference": In(token)} if region == Region.CONTEXT else {}
+        self._voids = region == Region.CONTEXT and config.speculation.prunes
+        if self._voids:
+            refers["nothing"] = In(1)
         super().__init__(
             {
                 "asks": In(readers),
@@ -120,13 +123,21 @@ class Bank(wiring.Component):
 
     def _referred(self, m: Module, depth: int, choice: FairChoice, place: data.View, platform) -> Value:
         """The row that the place refers to, in the next cycle."""
-        references = Store(depth, token_shape(self._config))
+        layout = data.StructLayout({"row": token_shape(self._config), **({"nothing": 1} if self._voids else {})})
+        references = Store(depth, layout)
         m.submodules.references = share(references, references.name, platform)
         m.d.comb += [
             references.write.eq(self.refer),
             references.write_at.eq(self.refer_at),
-            references.word.eq(self.reference),
+            references.word.row.eq(self.reference),
             references.read.eq(choice.chosen.any()),
             references.read_at.eq(place),
         ]
-        return references.stored
+        if self._voids:
+            # Known as the row is asked for, told with its word.
+            void = Signal()
+            m.d.comb += references.word.nothing.eq(self.nothing)
+            m.d.sync += void.eq(references.stored.nothing)
+            with m.If(void):
+                m.d.comb += self.stored.as_value().eq(0)
+        return references.stored.row

@@ -15,9 +15,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from config.execute import EPS_BITS
+from config.execute import EPS_BITS, STREAM_BITS
 from config.formats import OPERAND_BITS
-from config.requantise import SHIFT_BITS
+from config.requantise import MUL_BITS, SHIFT_BITS, Multiplier
 from config.system import SystemConfig
 from hdl.cover import corner
 from hdl.execute.layer_norm import LayerNormUnit, channel_layout
@@ -39,6 +39,8 @@ from hdl.system.layouts import (
 from hdl.system.row_results import RowResults
 from hdl.system.two_places import TwoPlaces, reads
 
+ONE = Multiplier(1 << (MUL_BITS - 1), MUL_BITS - 1)
+"""Leaves a value of 16 bits as it is."""
 NORMS = 2
 """Of a layer."""
 START = 5
@@ -68,6 +70,9 @@ class RowPass(wiring.Component):
     result: In, stream of `result_layout`, always taken: words of rows of results. A result may be replaced when no pass
     will read it any more.
     x: In, stream of `values_layout`: a beat for each of the rows of a pass with `load`, row after row.
+    alive: In, where tokens may be dropped, a bit for each, 0 if it is: it stands during passes. The stream holds on to
+    a row of such a token, but in passes with `load` or `skip`; what leaves to `input` and `y` means nothing for it, but
+    in these.
     input: Out, stream of `part_layout`: rows of `Region.INPUT`, in order. y: Out, stream of `values_layout`: what the
     stream then holds, in passes with `send`.
 
@@ -81,7 +86,8 @@ class RowPass(wiring.Component):
         self._beats = width // lanes
         self._add, self._norm = ResidualUnit(lanes=lanes), LayerNormUnit(lanes=lanes, width=width)
         self._results = RowResults(config)
-        self._scales = Channels(config, scale_layout(lanes).elem_shape)
+        self._prunes = config.speculation.prunes
+        self._scales = Channels(config, scale_layout(lanes).elem_shape, sets=3 if self._prunes else 2)
         self._channels = Channels(config, channel_layout(lanes).elem_shape)
         self._stream = Store(config.tokens * self._beats, values)
         self._value, self._sent = TwoPlaces(values), TwoPlaces(values)
@@ -102,6 +108,7 @@ class RowPass(wiring.Component):
                 "copy": In(copy_layout(config)),
                 "result": In(stream.Signature(result_layout(config))),
                 "x": In(stream.Signature(values)),
+                **({"alive": In(config.tokens)} if self._prunes else {}),
                 "input": Out(stream.Signature(part_layout(config))),
                 "y": Out(stream.Signature(values)),
             }
@@ -120,7 +127,7 @@ class RowPass(wiring.Component):
         self._read(m, job, run, last_beat)
         self._find_beside(m, job, run, last_beat)
         moves = self._spread(m, job, self._sum(m, job))
-        self._store_rows(m, job, run, moves)
+        self._store_rows(m, job, run, last_beat, moves)
         self._finish(m, job, last_beat, moves)
         corner(m, platform, "pass_input_waits", self.input.valid & ~self.input.ready)
         corner(m, platform, "pass_y_waits", self.y.valid & ~self.y.ready)
@@ -150,6 +157,11 @@ class RowPass(wiring.Component):
                 channels.index.eq(given.index),
                 channels.entry.as_value().eq(given.entry),
             ]
+        if self._prunes:
+            # Of the set that is written, its number alone says which.
+            skips = given.kind == Parameter.SKIP
+            with m.If(skips):
+                m.d.comb += [self._scales.write.eq(valid), self._scales.write_third.eq(1)]
 
     def _control(self, m: Module) -> tuple[data.View, Signal, Signal]:
         """The pass, whether it runs, which is from two cycles behind its job on, and the last beat of a row."""
@@ -216,9 +228,40 @@ class RowPass(wiring.Component):
             m.d.sync += held.eq(Mux(job.second_norm, pair[1], pair[0]))
             m.d.comb += setting.eq(held)
         wiring.connect(m, wiring.flipped(self.result), results.result)
-        wiring.connect(m, results.o, add.result)
-        wiring.connect(m, scales.o, add.scale)
+        if self._prunes:
+            m.d.comb += [scales.third.eq(job.skip), scales.second.eq(job.second_scale & ~job.skip)]
+            self._skip(m, job, run, last_beat)
+        else:
+            wiring.connect(m, results.o, add.result)
+            wiring.connect(m, scales.o, add.scale)
         wiring.connect(m, channels.o, norm.channel)
+
+    def _skip(self, m: Module, job: data.View, run: Value, last_beat: Value) -> None:
+        """Results and scales to the sum. In a pass that skips, rows of tokens that are left meet a factor of 1, and
+        there are no results."""
+        results, scale, add = self._results.o, self._scales.o, self._add
+        kept = self._of_row(m, add.scale.valid & add.scale.ready, last_beat, ~run)
+        m.d.comb += [
+            add.result.valid.eq(results.valid),
+            results.ready.eq(add.result.ready),
+            add.result.payload.as_value().eq(Mux(job.skip, 0, results.payload.as_value())),
+            add.scale.valid.eq(scale.valid),
+            scale.ready.eq(add.scale.ready),
+        ]
+        for given, found in zip(add.scale.payload, scale.payload, strict=True):
+            one = job.skip & kept
+            m.d.comb += [given.mul.eq(Mux(one, ONE.mul, found.mul)), given.shift.eq(Mux(one, ONE.shift, found.shift))]
+
+    def _of_row(self, m: Module, moves: Value, last_beat: Value, clear: Value) -> Value:
+        """Whether the row is alive whose beats move, counted from `clear` on."""
+        beat, row, here = Signal(range(self._beats)), Signal(self.tokens.shape()), Signal.like(self.alive)
+        m.d.comb += here.eq(self.alive >> row)
+        with m.If(clear):
+            m.d.sync += [beat.eq(0), row.eq(0)]
+        with m.Elif(moves):
+            ends = beat == last_beat
+            m.d.sync += [beat.eq(Mux(ends, 0, beat + 1)), row.eq(row + ends)]
+        return here[0]
 
     def _sum(self, m: Module, job: data.View) -> stream.Interface:
         """Sums, or what was read."""
@@ -230,9 +273,19 @@ class RowPass(wiring.Component):
             value.ready.eq(Mux(job.add, add.i.ready, total.ready)),
             add.o.ready.eq(total.ready & job.add),
             total.valid.eq(Mux(job.add, add.o.valid, value.valid)),
-            total.payload.eq(Mux(job.add, add.o.payload.as_value(), value.payload.as_value())),
         ]
+        for found, kept, added in zip(total.payload, value.payload, add.o.payload, strict=True):
+            m.d.comb += found.eq(Mux(job.add, self._clipped(job, added) if self._prunes else added, kept))
         return total
+
+    @staticmethod
+    def _clipped(job: data.View, value: Value) -> Value:
+        """To int8, in a pass that skips and is narrow."""
+        low = value[: OPERAND_BITS - 1]
+        beyond = (value[OPERAND_BITS - 1 :] ^ value[-1].replicate(STREAM_BITS - OPERAND_BITS + 1)).any()
+        limit = Cat((~value[-1]).replicate(OPERAND_BITS - 1), value[-1])
+        narrow = Mux(beyond, limit, Cat(low, value[-1])).as_signed()
+        return Mux(job.skip & job.narrow, narrow, value)
 
     def _spread(self, m: Module, job: data.View, total: stream.Interface) -> data.View:
         """Sums to the norm, sums or norms to y and to `input`, to all of them at once. Returns the beat that the stream
@@ -263,11 +316,13 @@ class RowPass(wiring.Component):
             ]
         return kept
 
-    def _store_rows(self, m: Module, job: data.View, run: Value, kept: data.View) -> None:
+    def _store_rows(self, m: Module, job: data.View, run: Value, last_beat: Value, kept: data.View) -> None:
         """Behind the reading: what is written belongs to a row that has been read."""
-        store = self._stream
+        store, writes = self._stream, kept.comes & (job.load | job.add | job.keep_norm)
+        if self._prunes:
+            writes &= job.load | job.skip | self._of_row(m, kept.comes, last_beat, ~run)
         m.d.comb += [
-            store.write.eq(kept.comes & (job.load | job.add | job.keep_norm)),
+            store.write.eq(writes),
             store.write_at.eq(_counter(m, len(store.write_at), kept.comes, ~run)),
             store.word.eq(kept.values),
         ]

@@ -4,18 +4,20 @@
 layer ─► LOAD ─► PREDICT ─► GENERATE ─► ATTEND ─► PROJECT ─► row pass ─► UP ─► DOWN ─► row pass ─► finished
                  (speculation unit beside generation)          └ up beside it  └ down behind up's rows
 
+Methods of `config.speculate.LATE`: GENERATE ─► AHEAD, attention to what is planned already ─► ATTEND
+
 Jobs are given to the engines ahead of their rows, which `limits` hold back: generation's as soon as a row may come,
 projection's with attention, up's with projection. So an array goes on with the first row that is there.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.system import SystemConfig
 from hdl.cover import corner
 from hdl.shared import share
-from hdl.system.generation import ARRAYS, GenerationJobs
+from hdl.system.generation import ARRAYS, GenerationJobs, heads_of_plans
 from hdl.system.layouts import Copies, Region, Sink, count_shape, job_layout, pass_layout
 from hdl.system.products import ProductJobs
 
@@ -60,9 +62,11 @@ class Sequencer(wiring.Component):
     stands from now on. failed: In, 1: it will not be finished; wait for a reset.
     known, loaded: In, 1: its key mask, its parameters are there, from the cycle behind `begins` on. passes: Out, stream
     of `pass_layout`; passing: In, 1: one is under way; finished_rows: In, `pass_limit`: Out: that of the row pass.
-    predict: Out, 1: x and mask are there, so the speculation unit begins. eager, ahead: In, 1: see `GenerationJobs`;
-    generation begins before all heads are planned. planned, planned_all, read, read_at, columns, critical: as of the
-    plan store; projected, computed: In, a bit for each token.
+    predict: Out, 1: x and mask, or, for a plan that is made late, all parameters are there, so the speculation unit
+    begins. hold: Out, 1, fed: In, 1, of such a one: it must not read Q and K yet; it has read them all. eager, ahead:
+    In, 1: see `GenerationJobs`; generation, or, with a late plan, attention begins before all heads are planned.
+    planned, read, read_at, columns, critical: of other ones, and planned_all: as of the plan store; projected,
+    computed: In, a bit for each token. drops: In, 1, where tokens may be dropped: some are.
     attend: Out, 1: all of Q, K and V are there. attended: In, 1: all contexts are.
     jobs0, jobs1: Out, stream of `job_layout`; progress0, progress1, idle0, idle1: In: those of the engines.
     limits: Out, tokens whose rows may be fetched, of each `Region`. still: In, 1: nothing is on its way to memory.
@@ -86,13 +90,12 @@ class Sequencer(wiring.Component):
                 "finished_rows": In(count),
                 "pass_limit": Out(count),
                 "predict": Out(1),
+                **({"hold": Out(1), "fed": In(1)} if config.speculation.late else heads_of_plans(config)),
                 "eager": In(1),
                 "ahead": In(1),
-                "planned": In(range(config.heads + 1)),
                 "planned_all": In(1),
-                "read": Out(1),
-                "read_at": Out(range(config.heads)),
-                **{name: In(bits) for name in ("columns", "critical", "projected", "computed")},
+                **{name: In(bits) for name in ("projected", "computed")},
+                **({"drops": In(1)} if config.speculation.prunes else {}),
                 "attend": Out(1),
                 "attended": In(1),
                 **engines,
@@ -115,13 +118,16 @@ class Sequencer(wiring.Component):
             generation.heads.eq(layer.heads),
             generation.tokens.eq(layer.tokens),
             generation.words.eq(layer.width_words),
-            generation.eager.eq(self.eager & self.ahead),
-            generation.planned.eq(Mux(self.ahead | self.planned_all, self.planned, 0)),
-            generation.columns.eq(self.columns),
-            generation.critical.eq(self.critical),
-            self.read.eq(generation.read),
-            self.read_at.eq(generation.read_at),
         ]
+        if not self._config.speculation.late:
+            m.d.comb += [
+                generation.eager.eq(self.eager & self.ahead),
+                generation.planned.eq(Mux(self.ahead | self.planned_all, self.planned, 0)),
+                generation.columns.eq(self.columns),
+                generation.critical.eq(self.critical),
+                self.read.eq(generation.read),
+                self.read_at.eq(generation.read_at),
+            ]
         start = Signal()
         accepted = self._products(m, products, start)
         self._limits(m)
@@ -185,15 +191,20 @@ class Sequencer(wiring.Component):
         ]
 
     def _steps(self, m: Module, generation, start: Value, accepted: Value, idle: Value, whole: Value) -> None:
-        layer, given = self.layer.payload, self.passes.payload
+        layer, given, late = self.layer.payload, self.passes.payload, self._config.speculation.late
         post = ~layer.pre
         started, there, whole_x, predicts = Signal(), Signal(), Signal(), Signal()
+        drops = self.drops if self._config.speculation.prunes else Const(0)
+        # Attention to what is planned already.
+        attends = self.attend & ~self.attended if late else Const(0)
         m.d.comb += [
             # What generation reads is what the layer before has left.
             there.eq(post & layer.chained),
-            self.predict.eq(whole_x & self.known & ~predicts),
-            self.waits_plan.eq(whole_x & idle & (generation.waits | (generation.done & ~self.planned_all))),
+            self.predict.eq(whole_x & self.known & (self.loaded if late else 1) & ~predicts),
+            self.waits_plan.eq(whole_x & idle & ~attends & (generation.waits | (generation.done & ~self.planned_all))),
         ]
+        if late:
+            m.d.comb += self.hold.eq(~self.ahead & ~(generation.done & idle))
         m.d.sync += predicts.eq(predicts | self.predict)
         # What a pass is told stands until it is taken.
         m.d.comb += [
@@ -233,9 +244,18 @@ class Sequencer(wiring.Component):
             with m.State("LOADING"), m.If(~self.passing):
                 m.d.sync += whole_x.eq(1)
                 enter(Phase.GENERATION, "GENERATE")
-            with m.State("GENERATE"), m.If(generation.done & idle & self.planned_all):
-                product(Region.CONTEXT, Sink.WIDE)
-                enter(Phase.ATTENTION, "ATTEND")
+            if late:
+                with m.State("GENERATE"), m.If(generation.done & idle & self.fed & (self.ahead | self.planned_all)):
+                    enter(Phase.ATTENTION, "AHEAD")
+                with m.State("AHEAD"):
+                    m.d.comb += self.attend.eq(1)
+                    with m.If(self.planned_all):
+                        product(Region.CONTEXT, Sink.WIDE)
+                        m.next = "ATTEND"
+            else:
+                with m.State("GENERATE"), m.If(generation.done & idle & self.planned_all):
+                    product(Region.CONTEXT, Sink.WIDE)
+                    enter(Phase.ATTENTION, "ATTEND")
             with m.State("ATTEND"):
                 m.d.comb += self.attend.eq(1)
                 with m.If(self.attended):
@@ -271,10 +291,23 @@ class Sequencer(wiring.Component):
                         given.copies.eq(Copies.FFN),
                         given.normalise.eq(post),
                         given.keep_norm.eq(post),
-                        given.send.eq(layer.send),
+                        given.send.eq(layer.send & ~drops),
                     ]
                     with m.If(self.passes.ready):
                         m.d.sync += self._projected.eq(0)
+                        m.next = "OUTPUT"
+                        with m.If(drops):
+                            m.next = "SKIP"
+            if self._config.speculation.prunes:
+                with m.State("SKIP"), m.If(~self.passing):
+                    m.d.comb += [
+                        self.passes.valid.eq(1),
+                        given.add.eq(1),
+                        given.skip.eq(1),
+                        given.narrow.eq(post),
+                        given.send.eq(layer.send),
+                    ]
+                    with m.If(self.passes.ready):
                         m.next = "OUTPUT"
             with m.State("OUTPUT"), m.If(idle & ~self.passing & self.still):
                 m.next = "FINISHED"

@@ -13,7 +13,7 @@ def ranged(name: str, low: int, high: int, given: object) -> str:
     return f"{name} must be an integer from {low} to {high}, not {given!r}; set {name} to a value in that range."
 
 
-METHOD = "method must be one of spls, lapa, dense, fact, not {}; choose one of them."
+METHOD = "method must be one of spls, lapa, dense, fact, sanger, spatten, not {}; choose one of them."
 ROWS = "rows must be a power of two, not {}; choose the next larger or smaller one."
 TOKENS = "tokens must be a multiple of rows = 4, not {}; round it up."
 WINDOW = "window must be one of 1, 2, 4, 8, 16 and at most rows = 4, not {}; choose another window or more rows."

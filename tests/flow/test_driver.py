@@ -11,7 +11,7 @@ import pytest
 from config.descriptor import DESCRIPTOR_BYTES, ErrorCode, pack, unpack
 from config.presets import systems
 from config.registers import COUNTERS, REGISTERS, Access
-from config.speculate import METHODS
+from config.system import TOPS
 from golden.system.registers import RegisterFile
 from sim.driver import BRIDGE, DRIVERS, gcc
 
@@ -110,11 +110,11 @@ def test_registers_may_be_reached_by_macros(tmp_path: Path) -> None:
     assert listed.split() == []
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_it_finds_out_what_is_built(library: ctypes.CDLL, method: str) -> None:
     bench = Bench(library, method).opened()
     config, unit, arrays = bench.config, bench.config.speculation, bench.config.attention.arrays
-    assert METHODS[bench.device.method] == method
+    assert list(TOPS)[bench.device.method] == method
     assert [getattr(bench.device, name) for name in CAPABILITIES] == [
         unit.rounds, config.bus_bytes, config.tokens, unit.width, config.heads, unit.head_width, config.ffn,
         arrays.lines, arrays.lanes, unit.rows, unit.load,

@@ -80,7 +80,10 @@ def test_verilog_and_report(unit: Accelerator, tmp_path: Path) -> None:
     [
         (("huge",), "The preset must be one of tiny, minilm, paper, not 'huge'; choose one of them."),
         (("paper",), NO_ACCELERATORS),
-        (("tiny", "sanger"), "The method must be one of spls, lapa, dense, fact, not 'sanger'; choose one of them."),
+        (
+            ("tiny", "topk"),
+            "The method must be one of spls, lapa, dense, fact, sanger, spatten, not 'topk'; choose one of them.",
+        ),
     ],
 )
 def test_what_is_none_is_refused(given: tuple[str, ...], sentence: str) -> None:
@@ -243,11 +246,16 @@ def test_a_model_as_json(
         (["--preset", "tiny"], TOO_SMALL),
         (["--preset", "paper"], NO_ACCELERATORS),
         (
-            ["--method", "sanger"],
-            "The method must be one of spls, lapa, dense, fact, not 'sanger'; choose one of them.",
+            ["--method", "topk"],
+            "The method must be one of spls, lapa, dense, fact, sanger, spatten, not 'topk'; choose one of them.",
         ),
         (["--layers", "0"], "layers must be 1 or more, not 0; leave it out for all."),
         (["--model", "bert"], "The model must be one of minilm, language, not 'bert'; choose one of them."),
+        (
+            ["--model", "language", "--method", "spatten"],
+            "causal must be False, not True, as the unit has one sum for each token and a causal row needs sums of its "
+            "own; prune a causal model by the golden model.",
+        ),
         (["--tokens", "129"], "tokens must be 1 to 128, not 129; the hardware has no more."),
         (["--model", "language", "--text", ""], "The text must have at least one token, and has none; give it a word."),
     ],
@@ -259,7 +267,14 @@ def test_run_model_refuses(given: list[str], sentence: str, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("model", "method", "layers"), [("minilm", "spls", 6), ("language", "lapa", 4), ("minilm", "fact", 6)]
+    ("model", "method", "layers"),
+    [
+        ("minilm", "spls", 6),
+        ("language", "lapa", 4),
+        ("minilm", "fact", 6),
+        ("minilm", "sanger", 6),
+        ("minilm", "spatten", 6),
+    ],
 )
 def test_whole_models_fit_into_the_memory(model: str, method: str, layers: int) -> None:
     unit = Accelerator("minilm", method)

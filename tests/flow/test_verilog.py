@@ -16,11 +16,12 @@ import pytest
 
 from config import presets
 from config.errors import Refusal
+from config.system import TOPS
 from foreshift import verilog
 from tests.flow.texts import ROOT, SMALLER, modules
 
 WAIVERS = ROOT / "hdl/lint/waivers.vlt"
-LARGEST = ("attention_16x32", "esact_top_16x32", "lapa_top_16x32", "dense_top_16x32", "fact_top_16x32")
+LARGEST = ("attention_16x32", *(f"{name}_top_16x32" for name in TOPS.values()))
 """They take minutes."""
 AXIS = "_axis"
 """Ends the name of a unit with AXI4-Stream ports."""
@@ -74,7 +75,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def tops(shape: str) -> set[str]:
-    return {f"{name}_top_{shape}" for name in ("esact", "lapa", "dense", "fact")}
+    return {f"{name}_top_{shape}" for name in TOPS.values()}
 
 
 def check_units(folder: Path, shape: str, units: set[str]) -> None:
@@ -103,14 +104,14 @@ def test_every_preset_has_its_units(written: Path) -> None:
     check_units(
         written / "tiny",
         "4x4",
-        {"spls_4x4", "lapa_4x4", "dense_4x4", "fact_4x4", "sanger_4x4"}
+        {"spls_4x4", "lapa_4x4", "dense_4x4", "fact_4x4", "sanger_4x4", "spatten_4x4"}
         | {"pe_array_4x4", "dot_array_4x4", "attention_4x4"}
         | tops("4x4"),
     )
     check_units(
         written / "minilm",
         "16x64",
-        {"spls_16x32", "lapa_16x32", "dense_16x32", "fact_16x32", "sanger_16x32"}
+        {"spls_16x32", "lapa_16x32", "dense_16x32", "fact_16x32", "sanger_16x32", "spatten_16x32"}
         | {"pe_array_16x32", "dot_array_16x32", "attention_16x32"}
         | tops("16x32"),
     )

@@ -8,7 +8,7 @@ import pytest
 
 from config import presets
 from config.errors import Refusal
-from config.speculate import METHODS, SYSTEM_OF, SpeculationConfig
+from config.speculate import CASCADES, LATE, METHODS, SYSTEM_OF, SpeculationConfig
 from hdl.emit import verilog
 from hdl.speculate.socket import settings_layout
 from hdl.speculate.speculation import SpeculationUnit
@@ -215,3 +215,13 @@ def test_a_layer_that_does_not_fit():
     for wrong in ({"width": 17}, {"heads": 3}, {"head_width": 5}):
         with pytest.raises(Refusal, match=r" not 4 of .*; build a unit for it\.$"):
             speculation.run(config, layers.layer(replace(config, **wrong), 0, 4))
+
+
+@pytest.mark.parametrize("method", [*LATE, *CASCADES])
+def test_methods_of_other_units_are_refused(method):
+    config = replace(presets.speculation("tiny")["dense"], method=method)
+    with pytest.raises(
+        Refusal,
+        match=f"^method must be one of spls, lapa, dense, fact, not '{method}'; build the unit of that method.$",
+    ):
+        SpeculationUnit(config)

@@ -141,5 +141,5 @@ def test_a_slow_design_is_refused_behind_its_page(measured: Path, monkeypatch: p
 
 
 def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(Refusal, match="must be one of spls, lapa, dense, fact, not"):
-        fpga.run(Namespace(method="sanger", json=False))
+    with pytest.raises(Refusal, match="must be one of spls, lapa, dense, fact, sanger, spatten, not"):
+        fpga.run(Namespace(method="topk", json=False))

@@ -11,6 +11,7 @@ from config.errors import Refusal
 from config.speculate import SYSTEM_OF
 from hdl.emit import verilog
 from hdl.speculate.sanger.unit import SangerUnit
+from hdl.speculate.spatten.unit import SpattenUnit
 from hdl.speculate.speculation import SpeculationUnit
 from synth import hierarchy, liberty, library, report, speculation, timing
 
@@ -65,25 +66,32 @@ def test_memories_are_bits_and_no_cells(measured):
 def test_parts_are_those_of_the_method(measured):
     unit, _ = measured
     assert [part.name for part in unit.parts] == [
-        name for name in speculation.PARTS if name not in ("top-k", "similarity", "queue", "maxima", "powers")
+        name for name in speculation.PARTS if name not in ("top-k", "similarity", "queue", "maxima", "powers", "shares")
     ]
     assert part(unit, "encoders").instances == {"raw_encoder": 4, "leading_one_encoder": 2}
     assert part(unit, "array").instances == {"array": 1, "front": 1, "row": 2}
     assert part(unit, "encoders").registers == 0
 
 
-@pytest.mark.parametrize("method", [*SYSTEM_OF, "sanger"])
+@pytest.mark.parametrize("method", [*SYSTEM_OF, "sanger", "spatten"])
 def test_every_module_of_the_table_exists(method):
     """A module under another name would silently be counted in the one around it."""
-    shape = presets.sanger("tiny") if method == "sanger" else replace(CONFIG, method=method)
-    found = verilog(SangerUnit(shape), shape.name) if method == "sanger" else text(shape)
+    beside = {"sanger": (SangerUnit, presets.sanger("tiny")), "spatten": (SpattenUnit, presets.spatten("tiny"))}
+    if method in beside:
+        component, shape = beside[method]
+        found = verilog(component(shape), shape.name)
+    else:
+        shape = replace(CONFIG, method=method)
+        found = text(shape)
     modules = {line.split("(")[0].split()[1] for line in found.splitlines() if line.startswith("module ")}
-    sangers = ("sanger_", "scorer", "integer_", "power")
+    sangers, spattens = ("sanger_", "scorer", "integer_", "power"), ("spatten_",)
+    scored = ("spls_", "lapa_", "hlog_", "leading_one_", "raw_", "predictor", "requantiser", "tiles")
     other = {
-        "spls": ("lapa_", "leading_one_", "raw_", *sangers),
-        "lapa": ("spls_", "hlog_", *sangers),
-        "fact": ("lapa_", "spls_similar", "spls_distance", "hlog_", "raw_", *sangers),
-        "sanger": ("spls_", "lapa_", "hlog_", "leading_one_", "raw_", "predictor", "requantiser", "tiles"),
+        "spls": ("lapa_", "leading_one_", "raw_", *sangers, *spattens),
+        "lapa": ("spls_", "hlog_", *sangers, *spattens),
+        "fact": ("lapa_", "spls_similar", "spls_distance", "hlog_", "raw_", *sangers, *spattens),
+        "sanger": (*scored, *spattens),
+        "spatten": (*scored, *sangers, "array", "front", "row", "selection"),
     }[method]
     for names in speculation.PARTS.values():
         assert {f"{shape.name}_{name}" for name in names if not name.startswith(other)} <= modules

@@ -131,8 +131,11 @@ class Traffic:
     def reference(self, head: int, row: int) -> int:
         """To a random row."""
         reference = int(self._rng.integers(self.config.tokens))
-        self.golden.refer(head, row, reference)
-        return pack(reference_layout(self.config), head=head, row=row, reference=reference)
+        fields = {"head": head, "row": row, "reference": reference}
+        if self.config.speculation.prunes:
+            fields["nothing"] = int(self._rng.integers(2))
+        self.golden.refer(*fields.values())
+        return pack(reference_layout(self.config), **fields)
 
 
 def as_word(values: np.ndarray) -> int:

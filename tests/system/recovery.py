@@ -81,7 +81,8 @@ def random_layers(config: SystemConfig, rng: np.random.Generator, count: int) ->
         int(rng.integers(1, config.tokens + 1)),
         int(rng.integers(1 << 30)),
     )
-    return random_steps(config, order, tokens, count, seed, bool(rng.integers(2)), random_size(config, rng))
+    causal = bool(rng.integers(2)) and not config.speculation.prunes
+    return random_steps(config, order, tokens, count, seed, causal, random_size(config, rng))
 
 
 def ended_well(outcome: Outcome) -> bool:

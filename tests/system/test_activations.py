@@ -89,6 +89,14 @@ def test_other_shapes(shape: str) -> None:
     check(SHAPES[shape], traffic(SHAPES[shape], 4), idle=0.3, stall=0.3)
 
 
+@pytest.mark.parametrize("flow", FLOWS, ids=str)
+def test_rows_without_keys_have_no_context(flow: dict[str, float]) -> None:
+    config = systems("tiny")["spatten"]
+    rounds = traffic(config, 4)
+    assert 0 in [word for each in rounds for words in each.due.values() for word in words]
+    check(config, rounds, **flow)
+
+
 # Rates, and who waits for whom
 
 

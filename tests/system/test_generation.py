@@ -10,7 +10,7 @@ from hdl.system.generation import GenerationJobs
 from hdl.system.layouts import Region, Sink, job_layout
 from tests.system.streams import fields_of, through
 
-CONFIG = systems("tiny")["spls"]
+CONFIG, LATE = systems("tiny")["spls"], systems("tiny")["sanger"]
 TOKENS, WORDS = 13, 3
 EVERY = (1 << TOKENS) - 1
 
@@ -61,3 +61,20 @@ def test_waits_for_plans_alone():
     assert run(2, 60, False, 1, stall=0)[0].waited > 80
     assert run(2, 60, True, 1, stall=0)[0].waited > 50
     assert run(1, 60, True, 1, stall=0)[0].waited == 0
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_all_rows_of_all_heads_where_the_plan_is_made_of_them(heads):
+    dut = GenerationJobs(LATE)
+    assert not {"eager", "planned", "read", "columns", "critical"} & set(dut.signature.members)
+
+    def each(context, now: int) -> None:
+        for name, value in (("heads", heads), ("tokens", TOKENS), ("words", WORDS), ("start", now == 2)):
+            context.set(getattr(dut, name), value)
+        assert not context.get(dut.waits)
+
+    found = through(dut, {}, {"o0": heads, "o1": heads}, seed=heads, stall=0.4, each=each)
+    for head in range(heads):
+        for name, sink, tiles in ((head % 2, Sink.KEY_VALUE, 2), (1 - head % 2, Sink.QUERY, 1)):
+            job = fields_of(job_layout(LATE), found[f"o{name}"][head])
+            assert (job["rows"], job["sink"], job["tiles"], job["index"]) == (EVERY, sink.value, tiles, head)

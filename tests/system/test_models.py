@@ -4,15 +4,16 @@
 import inspect
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from config.presets import systems
-from config.speculate import METHODS
-from config.system import SystemConfig
+from config.system import TOPS, SystemConfig
 from golden.speculate.work import Work
 from sim import accelerator, speed_up
 from sim.planned import LAYERS, SENTENCES
 from sim.speed_up import Layer
+from sim.stack import random_steps
 from sim.workloads import workload
 
 TEXT = inspect.getdoc(SENTENCES[0]) or ""
@@ -42,14 +43,23 @@ def run(config: SystemConfig, model: str, *, layers: int | None = None) -> tuple
     return ended, work.likeness(last.read(ended.memory))
 
 
-@pytest.mark.parametrize("model", ["minilm", "language"])
-def test_layers_of_a_short_sentence(model: str) -> None:
-    _, likeness = run(narrow("spls"), model, layers=2)
+@pytest.mark.parametrize(("method", "model"), [("spls", "minilm"), ("spls", "language"), ("sanger", "minilm")])
+def test_layers_of_a_short_sentence(method: str, model: str) -> None:
+    _, likeness = run(narrow(method), model, layers=2)
     assert likeness > 0.9
 
 
+def test_a_wide_encoder_that_drops_tokens_and_heads() -> None:
+    config = narrow("spatten")
+    steps = random_steps(config, "post", config.tokens, 3, seed=2)
+    assert 1 < np.count_nonzero(steps[-1].plan.alive) < config.tokens
+    assert any(np.count_nonzero(step.plan.mask.any(axis=(1, 2))) < config.heads for step in steps)
+    laid = accelerator.lay_out(config, steps, every=True)
+    accelerator.check(steps, laid, accelerator.run(config, laid, limit=accelerator.limit_of(steps)))
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_a_sentence_becomes_its_embedding(method: str) -> None:
     ended, likeness = run(systems("minilm")[method], "minilm")
     assert ended.counters["LAYERS"] == LAYERS
@@ -59,7 +69,7 @@ def test_a_sentence_becomes_its_embedding(method: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [method for method in TOPS if not systems("minilm")[method].speculation.prunes])
 def test_the_language_model(method: str) -> None:
     run(systems("minilm")[method], "language")
 

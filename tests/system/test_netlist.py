@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.presets import systems
-from config.speculate import METHODS
+from config.system import TOPS
 from hdl.emit import verilog
 from hdl.system.accelerator import Accelerator
 from sim import accelerator, memory
@@ -43,7 +43,7 @@ def fault(text: str, top: str, folder: Path) -> str:
     return done.stdout + done.stderr if done.returncode else ""
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_no_latch_no_loop_one_driver(method: str, tmp_path: Path) -> None:
     assert fault(text_of(method), systems("tiny")[method].name, tmp_path) == ""
 

@@ -13,7 +13,7 @@ import pytest
 
 from config.descriptor import ErrorCode
 from config.presets import systems
-from config.speculate import METHODS
+from config.system import TOPS
 from sim import accelerator
 from sim.episodes import By, Outcome
 from sim.memory import Pace
@@ -46,7 +46,7 @@ def undisturbed(method: str) -> list[Outcome]:
     return outcomes
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_lists_of_all_sizes_one_behind_the_other(method: str) -> None:
     rng = np.random.default_rng(5)
     lists = Lists(config_of(method))
@@ -56,7 +56,7 @@ def test_lists_of_all_sizes_one_behind_the_other(method: str) -> None:
 
 
 @pytest.mark.parametrize("by", By)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_a_list_broken_off_leaves_nothing_behind(method: str, by: By) -> None:
     rng = np.random.default_rng(6)
     lists, steps = Lists(config_of(method)), layers(method)
@@ -82,7 +82,7 @@ def test_resets_between_cocotb_and_its_memory() -> None:
     accelerator.check(steps, laid, accelerator.run_by_cocotb(config, laid, stall=0.3, seed=3, broken_off=(700, 2500)))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_errors_of_memory_at_any_word_and_burst(method: str) -> None:
     rng = np.random.default_rng(7)
     lists, steps = Lists(config_of(method)), layers(method)
@@ -107,10 +107,10 @@ ADDRESSES = {"parameters": 8, "weights1": 8, "weights2": 8, "predictor": 8, "y":
 """Of a descriptor, with the code of the error if nobody answers there."""
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_addresses_at_which_nobody_answers(method: str) -> None:
     lists, steps = Lists(config_of(method)), layers(method)
-    fields = [name for name in ADDRESSES if method != "dense" or name != "predictor"]
+    fields = [name for name in ADDRESSES if config_of(method).speculation.coded or name != "predictor"]
     for name in fields:
         lists.add(steps, change(lists.lay(steps), 1, **{name: NOWHERE}), finished=1)
         lists.add(steps[:1])
@@ -137,7 +137,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_descriptors_that_cannot_be_run(method: str) -> None:
     lists, steps = Lists(config_of(method)), layers(method)
     for number, (_, fields) in enumerate(FAULTS):
@@ -150,7 +150,7 @@ def test_descriptors_that_cannot_be_run(method: str) -> None:
     assert all(map(ended_well, outcomes[1::2]))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOPS)
 def test_a_memory_that_stalls_for_thousands_of_cycles(method: str) -> None:
     rng = np.random.default_rng(8)
     lists = Lists(config_of(method))

@@ -17,6 +17,7 @@ from config.presets import systems
 from golden.execute.layer import Layer, execute
 from golden.execute.layer_norm import layer_norm
 from golden.execute.scales import Scale
+from golden.speculate.plan import all_critical
 from golden.system.row_pass import Copies, Pass, Sources, passes, row_pass
 from hdl.emit import verilog
 from hdl.system.row_pass import RowPass
@@ -29,6 +30,7 @@ from tests.execute.test_layer import codes_of, converted, inputs, plan_of
 from tests.execute.test_layer_norm_unit import norm_of
 
 TINY = systems("tiny")["dense"]
+PRUNES = replace(TINY, speculation=replace(TINY.speculation, method="spatten"))
 TOKENS, WIDTH = TINY.tokens, TINY.speculation.width
 ORDERS = ("post", "pre")
 
@@ -42,9 +44,9 @@ def random_layer(width: int, seed: int) -> Layer:
     """A layer's scales and norms, each channel with its own."""
     rng = np.random.default_rng(seed)
     norms = [norm_of(width, shift=int(rng.integers(8, 18)), eps=int(rng.integers(1 << 30))) for _ in range(2)]
-    scales = [Scale(rng.integers(0, 1 << 16, width), rng.integers(14, 20, width)) for _ in range(2)]
+    scales = [Scale(rng.integers(0, 1 << 16, width), rng.integers(14, 20, width)) for _ in range(3)]
     norm2 = replace(norms[1], gain=norms[1].gain[::-1].copy(), offset=norms[1].offset[::-1].copy())
-    return replace(a_layer(), stream1=scales[0], stream2=scales[1], norm1=norms[0], norm2=norm2)
+    return replace(a_layer(), stream1=scales[0], stream2=scales[1], norm1=norms[0], norm2=norm2, skip=scales[2])
 
 
 def random_rows(tokens: int, width: int, bits: int, rng: np.random.Generator) -> np.ndarray:
@@ -96,6 +98,29 @@ def test_passes_are_those_of_a_layer(order: str) -> None:
         assert np.array_equal(follows.stream, y)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_dropped_tokens_pass_as_they_are(order: str) -> None:
+    tokens, rng = 24, np.random.default_rng(3)
+    x = inputs(tokens)
+    layer = converted(order, x)[2]
+    alive = rng.random(tokens) < 0.6
+    rows = codes_of(order, x, layer)
+    mask = (rng.random((layer.layer.heads, tokens, tokens)) < 0.5) & alive[:, None]
+    plan, seen = replace(all_critical(mask), alive=alive), {}
+    y = execute(rows, layer.layer, plan, watch=seen.__setitem__)
+    steps = passes(order, first=True, last=True, drops=True)
+    stream = row_pass(steps.start, layer.layer, rows, alive=alive).stream
+    for step, results in ((steps.middle, seen["projected"]), (steps.end, seen["fed"])):
+        stream = row_pass(step, layer.layer, stream, without(results, ~alive), alive=alive).stream
+        assert np.array_equal(stream[~alive], rows[~alive])
+    last = row_pass(steps.skip, layer.layer, stream, alive=alive)
+    assert np.array_equal(last.y, y)
+    assert np.array_equal(last.stream, y)
+    assert (last.input is None) == (order == "pre")
+    assert not np.array_equal(y[~alive], rows[~alive])
+    assert passes(order, first=True, last=True).skip is None
+
+
 def without(rows: np.ndarray, left_out: np.ndarray) -> np.ndarray:
     return np.where(left_out[:, None], 12345, rows)
 
@@ -127,6 +152,40 @@ SIZES = [(TOKENS, WIDTH), (TOKENS, 4), (1, WIDTH), (1, 4), (7, 12), (13, 8)]
 def test_layers_are_golden(order: str, flow: Flow) -> None:
     """Of every size, no reset between them."""
     run(build(TINY), [layers_work(order, size, seed, flow) for seed, size in enumerate(SIZES)])
+
+
+def pruned_work(order: str, size: tuple[int, int], seed: int, flow: Flow, alive: np.ndarray) -> Work:
+    """A layer of which tokens are dropped, twice."""
+    rng = np.random.default_rng(seed)
+    x = random_rows(*size, 8 if order == "post" else 16, rng)
+    bench = Bench(PRUNES, random_layer(size[1], seed), x, seed, alive)
+    for last in (False, True):
+        steps = passes(order, first=not last, last=last, drops=True)
+        for job in (steps.start, steps.middle, steps.end, steps.skip):
+            if job:
+                # A pass that skips has a scale of its own, whatever else it is told.
+                job = replace(job, second_scale=job.second_scale or job.skip)
+                bench.step(job, *((random_rows(*size, 16, rng), random_sources(size[0], rng)) if job.add else ()))
+    return bench.work(flow)
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_rows_of_dropped_tokens_are_golden(order: str, flow: Flow) -> None:
+    rng = np.random.default_rng(6)
+    works = [
+        pruned_work(order, size, seed, flow, rng.random(size[0]) < share)
+        for seed, (size, share) in enumerate(itertools.product(SIZES, (0.0, 0.5, 1.0)))
+    ]
+    run(build(PRUNES), works)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_another_token_that_is_dropped_is_found(order: str) -> None:
+    work = pruned_work(order, (TOKENS, WIDTH), 3, Flow(), np.arange(TOKENS) % 3 > 0)
+    run(build(PRUNES), [work])
+    with pytest.raises(SimulationError):
+        run(build(PRUNES), [replace(work, setup=work.setup | {"alive": work.setup["alive"] ^ 1 << 5})])
 
 
 def combinations() -> list[Pass]:

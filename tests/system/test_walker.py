@@ -10,6 +10,7 @@ from amaranth.hdl import Const
 
 from config.descriptor import DESCRIPTOR_BYTES, FIELDS, ErrorCode, Flag, pack, values
 from config.presets import systems
+from config.requantise import MAX_SHIFT
 from config.system import SystemConfig
 from golden.system.descriptor import judge
 from hdl.emit import verilog_of
@@ -63,7 +64,7 @@ def faulty(config: SystemConfig) -> dict[str, tuple[ErrorCode, dict[str, int]]]:
         "y_stride": (ErrorCode.MISALIGNED, {"y_stride": config.bus_bytes - 1}),
         "key_mask": (ErrorCode.MISALIGNED, {"flags": Flag.MASK, "key_mask": misaligned}),
     }
-    if unit.method != "dense":
+    if unit.coded:
         found["predictor"] = (ErrorCode.MISALIGNED, {"predictor": misaligned})
     if unit.top_k:
         found |= {f"k {k}": (ErrorCode.BAD_SETTINGS, {"k": k}) for k in (0, config.tokens + 1)}
@@ -76,6 +77,9 @@ def faulty(config: SystemConfig) -> dict[str, tuple[ErrorCode, dict[str, int]]]:
         found["f"] = (ErrorCode.BAD_SETTINGS, {"f": config.heads + 2})
     if unit.method == "lapa":
         found |= {f"eta{n}": (ErrorCode.BAD_SETTINGS, {f"eta{n}": 257}) for n in range(unit.rounds)}
+    if unit.prunes:
+        found["causal"] = (ErrorCode.BAD_SETTINGS, {"flags": Flag.CAUSAL})
+        found["chain of heads"] = (ErrorCode.BAD_CHAIN, {"flags": Flag.CHAINED, "heads": config.heads - 1})
     return found
 
 
@@ -83,7 +87,8 @@ def accepted(config: SystemConfig) -> list[dict[str, int]]:
     """Values of layers, one behind the other, with everything in them once at each end of its range."""
     lanes, bus = config.lanes, config.bus_bytes
     least = {"tokens": 1, "heads": 1, "head_width": 1, "width": 2 * lanes, "ffn": 2 * lanes, "norm1_shift": 1}
-    least |= {"k": 1, "s": 0, "f": 1, "eta0": 0, "eta1": 0, "eta2": 0}
+    least |= {"k": 1, "s": 0, "f": 1, "eta0": 0, "eta1": 0, "eta2": 0, "threshold": 0}
+    causal = Flag(0) if config.speculation.prunes else Flag.CAUSAL
     odd = {"x": bus + 1, "x_stride": 3, "y": 5, "y_stride": 7, "key_mask": 9}
     # What the unit is not built with does not count.
     foreign = {
@@ -91,15 +96,17 @@ def accepted(config: SystemConfig) -> list[dict[str, int]]:
         "lapa": {"k": 0, "f": 999, "eta2": 999},
         "dense": {"k": 0, "predictor": 1},
         "fact": {"k_similarity": 0, "s": 999, "f": 0, "eta0": 999},
+        "sanger": {"k": 0, "s": 999, "eta0": 999, "predictor": 1},
+        "spatten": {"k": 0, "s": 999, "eta0": 999, "threshold": 1, "predictor": 1},
     }
     return [
         {},
         {"flags": Flag.CHAINED, "x": bus - 1, "x_stride": 1},
-        {"flags": Flag.CHAINED | Flag.CAUSAL | Flag.WRITE | Flag.MASK, **{k: odd[k] for k in ("x", "x_stride")}},
+        {"flags": Flag.CHAINED | causal | Flag.WRITE | Flag.MASK, **{k: odd[k] for k in ("x", "x_stride")}},
         {"flags": Flag.PRE, **{name: odd[name] for name in ("y", "y_stride", "key_mask")}},
         {"flags": Flag.PRE | Flag.CHAINED, **odd, "norm1_eps": (1 << 40) - 1, "norm2_eps": 1 << 39},
         least,
-        least | {"flags": Flag.CHAINED | Flag.WRITE, "heads": config.heads},
+        least | {"flags": Flag.CHAINED | Flag.WRITE, "heads": 1 if config.speculation.prunes else config.heads},
         foreign[config.speculation.method],
         {"x": (1 << 64) - bus, "x_stride": (1 << 32) - bus, "weights2": 1 << 63},
     ]
@@ -139,7 +146,7 @@ def test_random_descriptors(method: str) -> None:
     """Values at random, many of them at the ends of their ranges, and what is no field as well."""
     config, rng = TINY[method], random.Random(method)
     starts, codes = [], set()
-    for _ in range(150):
+    for _ in range(250):
         listed = [scrambled(config, rng) for _ in range(rng.randrange(1, 4))]
         starts.append(walk.Start(rng.getrandbits(40) * config.bus_bytes, listed))
         codes.add(walk.expected(config, starts[-1]).code)
@@ -156,6 +163,9 @@ def scrambled(config: SystemConfig, rng: random.Random) -> bytes:
         given[name] = rng.choice(
             (rng.getrandbits(field.bits), usual ^ 1 << rng.randrange(8 * field.size), max(usual - 1, 0), most)
         )
+    # The only setting of those who have none of their own.
+    if rng.random() < 0.03:
+        given["norm1_shift"] = rng.choice((0, MAX_SHIFT + 1))
     given["flags"] = given["flags"] if rng.random() < 0.5 else rng.getrandbits(5)
     descriptor = bytearray(pack(given))
     if rng.random() < 0.1:

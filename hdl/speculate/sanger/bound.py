@@ -67,7 +67,7 @@ class Bound(wiring.Component):
         m = Module()
         tree, adding = self._tree, self._adding
         enable, lasts = along(m, self.enter, self.last, adding + 1)
-        m.submodules.tree = share(tree, "total_tree", platform)
+        m.submodules.tree = share(tree, "sanger_total_tree", platform)
         m.d.comb += [tree.i.eq(self.powers), tree.enable.eq(Cat(enable[: tree.latency]))]
         beat = add_in_two(m, list(tree.o), *enable[tree.latency : adding])
         total = add_beats(m, beat, self._total_bits, enable[adding : adding + 2], lasts[adding : adding + 2])

@@ -55,7 +55,7 @@ class RowMaxima(wiring.Component):
             # What is valid is above all else: no score has to be cleared first.
             word, so_far = Cat(ordered(score), valid), Signal(bits + 1, name=f"largest{i}", reset_less=True)
             larger = Larger(bits + 1)
-            m.submodules[f"larger{i}"] = share(larger, "larger", platform)
+            m.submodules[f"larger{i}"] = share(larger, "sanger_larger", platform)
             m.d.comb += [larger.a.eq(word), larger.b.eq(so_far), store.word[i].eq(so_far[:bits])]
             with m.If(self.takes & (~within | larger.above)):
                 m.d.sync += so_far.eq(word)

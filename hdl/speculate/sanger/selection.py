@@ -178,7 +178,7 @@ class SangerSelection(wiring.Component):
         m.d.comb += exponents.load.eq(chunk.valid & chunk.first)
         common, powers = common_settings(m, power, valids, exponents.o), []
         for number, (lane, word) in enumerate(zip(self._powers, ring.words, strict=True)):
-            m.submodules[f"power{number}"] = share(lane, "power", platform)
+            m.submodules[f"power{number}"] = share(lane, "sanger_power", platform)
             m.d.comb += [
                 lane.enable.eq(Cat(valids[:-1])),
                 lane.kept.eq(word.valid),
