@@ -296,8 +296,9 @@ class Sequencer(wiring.Component):
                     with m.If(self.passes.ready):
                         m.d.sync += self._projected.eq(0)
                         m.next = "OUTPUT"
-                        with m.If(drops):
-                            m.next = "SKIP"
+                        if self._config.speculation.prunes:
+                            with m.If(drops):
+                                m.next = "SKIP"
             if self._config.speculation.prunes:
                 with m.State("SKIP"), m.If(~self.passing):
                     m.d.comb += [
