@@ -5,29 +5,50 @@ from synth import execution, hierarchy, speculation
 
 PREDICTION = "prediction"
 """What begins with this, and a colon, is what an accelerator without speculation has not."""
-_SELECTION = ("top-k", "similarity", "queue", "sums", "threshold unit", "clip", "lists", "masks", "maxima", "powers")
-
-
-_INSIDE = ("predictor", "selection", "recorder", "scorer")
-"""Modules of a speculation unit that are named after it, where it is a part."""
+_SELECTION = (
+    "top-k",
+    "similarity",
+    "queue",
+    "sums",
+    "shares",
+    "threshold unit",
+    "clip",
+    "lists",
+    "masks",
+    "maxima",
+    "powers",
+)
+_UNITS = dict.fromkeys(("predictor", "selection", "recorder"), "speculation_") | {"scorer": "sanger_"}
+"""First words of modules that are named after the unit of which they are a part."""
 
 
 def _of(table: hierarchy.Parts, *names: str) -> tuple[str, ...]:
     found = (module for name in names for module in table[name])
-    return tuple(f"speculation_{module}" if module.startswith(_INSIDE) else module for module in found)
+    return tuple(_UNITS.get(module.split("_")[0], "") + module for module in found)
 
 
 BLOCKS = {
     "prediction: array": _of(speculation.PARTS, "encoders", "array"),
     "prediction: projector": _of(speculation.PARTS, "projector"),
-    "prediction: selection": tuple(name for name in _of(speculation.PARTS, *_SELECTION) if name != "power"),
+    # Softmax has powers as well; Sanger's are its own.
+    "prediction: selection": (
+        *(name for name in _of(speculation.PARTS, *_SELECTION) if name != "power"),
+        *("sanger_power", "sanger_selection", "row_codes"),
+    ),
     "prediction: buffers": _of(speculation.PARTS, "buffers"),
-    "prediction: control": ("speculation", *_of(speculation.PARTS, "recorder", "control")),
-    "prediction: feeds, plan": ("predictor_feed", "predictor_weights", "plan", "item_reader"),
+    "prediction: control": (
+        *("speculation", "sanger", "spatten", "sanger_recorder", "spatten_recorder"),
+        *_of(speculation.PARTS, "recorder", "control"),
+    ),
+    "prediction: feeds, plan": (
+        *("predictor_feed", "predictor_weights", "prediction", "row_walk", "pruning", "plan", "item_reader"),
+    ),
     "array 1": _of(execution.ATTENTION_PARTS, *execution.ATTENTION_BLOCKS["array 1, dot lines"]),
     "array 2": _of(execution.ATTENTION_PARTS, *execution.ATTENTION_BLOCKS["array 2, PE lines"]),
-    "kept pairs to lines": _of(
-        execution.ATTENTION_PARTS, "dispatcher", "items, choice of a bank", "crossbars", "picks on their way, rows"
+    "kept pairs to lines": (
+        *_of(execution.ATTENTION_PARTS, "dispatcher", "items, choice of a bank", "crossbars"),
+        *_of(execution.ATTENTION_PARTS, "picks on their way, rows"),
+        "lines_that_show",
     ),
     "buffers of Q, K, V": ("banks", "query_feed"),
     "softmax": (
