@@ -52,7 +52,7 @@ module \$fa (A, B, C, X, Y);
 endmodule
 """
 
-# Between a script's reading of a design and its writing of a netlist: four steps, those with modules to work on.
+# Between a script's reading of a design and its writing of a netlist: five steps, those with modules to work on.
 _TREES_TO_CELLS = """\
 select {trees}
 simplemap
@@ -60,8 +60,10 @@ opt_clean
 extract_fa -fa
 select -clear
 """
-_TO_CELLS = """\
+_KEPT = """\
 setattr -mod -set keep_hierarchy 1 {kept}
+"""
+_TO_CELLS = """\
 flatten
 opt
 alumacc
@@ -155,7 +157,8 @@ def to_cells(
     kept, trees, fast, buffered = ([f"{top}_{name}" for name in each] for each in (kept, trees, fast, buffered))
     steps = (
         (_TREES_TO_CELLS, trees),
-        (_TO_CELLS, kept + fast),
+        (_KEPT, kept + fast),
+        (_TO_CELLS, [top]),
         (_BUFFERED, buffered),
         (_FAST_TO_CELLS, fast),
         (_REST_TO_CELLS, [top]),
