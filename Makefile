@@ -65,7 +65,7 @@ help: ## this list
 verilog: writable $(call stamps,verilog) $(YOSYS_READY) ## write the synthesizable Verilog of every preset to build/rtl
 	@$(PY) -m foreshift verilog
 
-test: writable system-sim $(call stamps,test) $(YOSYS_READY) $(CELLS) $(SECOND_CELLS) ## run every test: golden model, simulation, proofs, flow
+test: writable system-sim system-glitch $(call stamps,test) $(YOSYS_READY) $(CELLS) $(SECOND_CELLS) ## run every test: golden model, simulation, proofs, flow
 	@$(PY) -m pytest $(PARALLEL) tests
 
 demo: writable system-sim $(call stamps,demo) $(YOSYS_READY) ## predict a sentence's attention in RTL simulation (TEXT="...")
@@ -132,7 +132,7 @@ $(CELLS): | .venv/stamps/rtl
 $(SECOND_CELLS): | .venv/stamps/rtl
 	@$(PY) -m synth.osu018
 
-system-sim system-timing: system-%:
+system-sim system-timing system-glitch: system-%:
 	@$(PYTHON) tools/system.py $*
 
 writable:
@@ -142,4 +142,4 @@ writable:
 
 always:
 
-.PHONY: help verilog test demo simulate run-model sim formal synth power ecp5 report eval eval-full sweep lint clean distclean system-sim system-timing writable always
+.PHONY: help verilog test demo simulate run-model sim formal synth power ecp5 report eval eval-full sweep lint clean distclean system-sim system-timing system-glitch writable always

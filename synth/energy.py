@@ -90,6 +90,24 @@ def measure(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class RowRun:
+    """What the rows of an array see, as streams; `done`: the cycles in which their totals stand, `sums` [done, rows]:
+    what these must be. terms: products computed in a row."""
+
+    stimulus: dict[str, np.ndarray]
+    done: Integers
+    sums: Integers
+    terms: int
+
+
+def row_run(mapped: Mapped, config: ArrayConfig, library: Library, x: Integers, w: Integers) -> RowRun:
+    """Of the array that computes x [T, D] times w [N, D] transposed."""
+    run = schedule(config, x, w, DRAIN)
+    stimulus, done = _Chain(mapped, config, library, run).row_inputs()
+    return RowRun(stimulus, done, run.sums[run.beat >= 0], run.terms)
+
+
 class _Chain:
     """The blocks of one array, simulated in turn."""
 
@@ -106,6 +124,12 @@ class _Chain:
             "front": (front_net, fronted.activity),
             "row": (row_net, totals.activity),
         }
+
+    def row_inputs(self) -> tuple[dict[str, np.ndarray], Integers]:
+        """And the cycles in which totals stand."""
+        _, encoded = self._simulate("encode", self._encode_inputs(), 1)
+        _, fronted = self._simulate("front", self._front_inputs(encoded.outputs), 1)
+        return self._row_inputs(fronted.outputs), np.flatnonzero(fronted.outputs["done"][:, 0, 0])
 
     def _simulate(
         self, block: str, stimulus: dict[str, np.ndarray], streams: int

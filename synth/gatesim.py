@@ -13,7 +13,7 @@ gate has a pulse at the start of a cycle when the gate's enable was on at the en
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class Run:
 
     outputs: dict[str, Bits]
     activity: Activity
-    groups: list[Activity]
+    groups: list[Activity] = field(default_factory=list)
 
 
 def to_bits(values: NDArray[np.integer], width: int) -> Bits:
@@ -78,29 +78,39 @@ class Simulator:
     def _is_clock(self, port: Port) -> bool:
         return bool(np.isin(port.nets, self.program.clock_nets).any())
 
-    def run(
-        self,
-        stimulus: Mapping[str, NDArray[np.integer]],
-        *,
-        start: int = 1,
-        stop: int | None = None,
-        begin: Bits | None = None,
-        groups: Sequence[NDArray[np.intp]] = (),
-    ) -> Run:
-        """Counts over the cycles start..stop-1 (default: all but the first).
+    def run(self, stimulus: Mapping[str, NDArray[np.integer]], *, start: int = 1, stop: int | None = None) -> Run:
+        """Runs from an all-zero state and counts over the cycles start..stop-1 (default: all but the first).
 
         stimulus: for every input but the clock, integers [cycles] or [cycles, streams], or bits
-        [cycles, streams, width]. begin: of the first cycle, what each state is, bits [streams, states] in the order of
-        `Program.shown`; default: zeros. groups: of streams, whose activity is wanted apart.
+        [cycles, streams, width].
         """
         packed = self._pack(stimulus)
-        cycles = packed.shape[0]
-        stop = cycles if stop is None else stop
-        if not 1 <= start < stop <= cycles:
-            raise Refusal(f"The counted cycles must lie within 1..{cycles} and be at least one, not {start}..{stop}.")
+        stop = len(packed) if stop is None else stop
+        if not 1 <= start < stop <= len(packed):
+            raise Refusal(
+                f"The counted cycles must lie within 1..{len(packed)} and be at least one, not {start}..{stop}."
+            )
+        state = _State(self.program, self.words, self.word, [np.arange(self.streams)])
+        return self._run(state, packed, start, stop)
+
+    def go_on(
+        self,
+        stimulus: Mapping[str, NDArray[np.integer]],
+        begin: Bits,
+        groups: Sequence[NDArray[np.intp]],
+    ) -> Run:
+        """Goes on from what each state is in the first cycle, and counts over all others.
+
+        stimulus: as of `run`. begin: bits [streams, states] in the order of `Program.shown`. groups: of streams, whose
+        activity is wanted apart.
+        """
+        packed = self._pack(stimulus)
         state = _State(self.program, self.words, self.word, [np.arange(self.streams), *groups])
-        if begin is not None:
-            state.set(self._words(begin[np.newaxis])[0])
+        state.set(self._words(begin[np.newaxis])[0])
+        return self._run(state, packed, 1, len(packed))
+
+    def _run(self, state: _State, packed: Words, start: int, stop: int) -> Run:
+        cycles = len(packed)
         taken = np.empty((cycles, len(self.program.observed), self.words), dtype=self.word)
         for cycle in range(cycles):
             state.cycle(packed[cycle], first=cycle == 0)
@@ -109,7 +119,7 @@ class Simulator:
             else:
                 state.keep()
             np.take(state.values, self.program.observed, axis=0, out=taken[cycle], mode="clip")
-        whole, *parts = (self._activity(state, group, stop - start) for group in range(1 + len(groups)))
+        whole, *parts = (self._activity(state, group, stop - start) for group in range(len(state.streams)))
         return Run(self._unpack(taken), whole, parts)
 
     def _pack(self, stimulus: Mapping[str, NDArray[np.integer]]) -> Words:

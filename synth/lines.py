@@ -64,18 +64,29 @@ def measure(
     than `terms` terms; those must be enough for a PE line's sums to be read meanwhile. Raises `WrongTotalError` if a
     sum differs from the golden model.
     """
-    arrays = config.arrays
-    depth = min(x.shape[1], arrays.terms) // arrays.lanes * arrays.lanes
-    x, w = x[:, :depth], w[: len(w) // arrays.lanes * arrays.lanes, :depth]
-    wanted = golden.dot(x, w, number_system("int8"))
+    x, w = whole_tiles(config.arrays, x, w)
     found = {}
-    for name, tiles in {"dot_line": _dot_tiles, "pe_line": _pe_tiles}.items():
-        net = _whole_ports(netlist.read(netlist_json, library, f"{config.name}_{name}"))
-        run, sums = tiles(Simulator(net, library, len(x)), arrays, x, w)
-        if not np.array_equal(sums, wanted):
-            raise WrongTotalError(f"{net.name}: the mapped netlist does not compute the golden sums")
+    for name in ("dot_line", "pe_line"):
+        net = whole_ports(netlist.read(netlist_json, library, f"{config.name}_{name}"))
+        run = multiply(name, Simulator(net, library, len(x)), config.arrays, x, w)
         found[name] = _energy(net, library, run, w.size, period_ns)
     return found
+
+
+def whole_tiles(arrays: PeArraysConfig, x: Integers, w: Integers) -> tuple[Integers, Integers]:
+    """Of x [T, D] and w [N, D] what makes whole tiles of no more than `terms` terms."""
+    depth = min(x.shape[1], arrays.terms) // arrays.lanes * arrays.lanes
+    return x[:, :depth], w[: len(w) // arrays.lanes * arrays.lanes, :depth]
+
+
+def multiply(line: str, simulator: Simulator, arrays: PeArraysConfig, x: Integers, w: Integers) -> Run:
+    """The run of a `dot_line` or `pe_line` that computes whole tiles, a token a stream. Raises `WrongTotalError` if a
+    sum differs from the golden model."""
+    tiles = {"dot_line": _dot_tiles, "pe_line": _pe_tiles}[line]
+    run, sums = tiles(simulator, arrays, x, w)
+    if not np.array_equal(sums, golden.dot(x, w, number_system("int8"))):
+        raise WrongTotalError(f"{simulator.netlist.name}: the mapped netlist does not compute the golden sums")
+    return run
 
 
 def _dot_tiles(simulator: Simulator, config: PeArraysConfig, x: Integers, w: Integers) -> tuple[Run, Integers]:
@@ -164,7 +175,7 @@ def _energy(net: Netlist, library: Library, run: Run, products: int, period_ns: 
     )
 
 
-def _whole_ports(net: Netlist) -> Netlist:
+def whole_ports(net: Netlist) -> Netlist:
     """Ports that were split into bits, `name[index]`, as one each."""
     bits: dict[str, dict[int, Port]] = {}
     for name, port in net.ports.items():

@@ -162,13 +162,14 @@ def replay(
     streams = len(paths) * len(windows)
     seen = _Seen(paths, record, windows)
     simulator = Simulator(piece.netlist, library, streams, piece.program)
-    begin = np.stack([seen.bit(place)[0] ^ flip for place, flip in piece.states], axis=-1) if piece.states else None
+    states = [seen.bit(place)[0] ^ flip for place, flip in piece.states]
+    begin = np.stack(states, axis=-1) if states else np.zeros((streams, 0), np.uint8)
     stimulus = {port: seen.bits(places) for port, places in piece.drives.items()}
     # A piece without a register has a clock that goes nowhere but to its memories.
     idle = [port for port in simulator.inputs if port.name in CLOCKS]
     stimulus |= {port.name: np.zeros((record.length, 1, len(port.nets)), np.uint8) for port in idle}
     of_windows = np.arange(streams).reshape(len(windows), len(paths))
-    run = simulator.run(stimulus, begin=begin, groups=[of_windows[list(group)].ravel() for group in groups])
+    run = simulator.go_on(stimulus, begin, [of_windows[list(group)].ravel() for group in groups])
     constant = constants(piece.netlist, library)
     for port, places in piece.shows.items():
         wanted = seen.bits(places)

@@ -6,6 +6,7 @@ usage: python3 tools/system.py NEED...
     venv     Python can make virtual environments
     sim      a C++20 compiler, make, perl and Python's shared library, for the simulator
     timing   OpenSTA; only warned about, for everything but the timing works without it
+    glitch   Icarus Verilog, which simulates netlists with the delays of their cells
 
 As root on a system with apt, what is missing is installed. Otherwise one sentence says what is missing and how to
 install it, and the exit status is 2.
@@ -61,6 +62,11 @@ def missing_sim() -> dict[str, str]:
 def missing_timing() -> dict[str, str]:
     """What timing analysis lacks here."""
     return {} if shutil.which("sta") else {"OpenSTA (`sta`)": "opensta"}
+
+
+def missing_glitch() -> dict[str, str]:
+    """What simulating delays lacks here: the simulator that comes as a wheel has none."""
+    return {} if shutil.which("iverilog") and shutil.which("vvp") else {"Icarus Verilog (`iverilog`)": "iverilog"}
 
 
 def has_perl() -> bool:
@@ -203,8 +209,10 @@ def main(needs: list[str]) -> int:
             check_sim()
         elif need == "timing":
             provide_timing()
+        elif need == "glitch":
+            provide("simulation with delays", missing_glitch)
         else:
-            refuse(f"tools/system.py knows the needs venv, sim and timing, but was asked for '{need}'.")
+            refuse(f"tools/system.py knows the needs venv, sim, timing and glitch, but was asked for '{need}'.")
     return 0
 
 

@@ -200,6 +200,19 @@ def test_missing_timing_is_only_a_warning(tools: Path) -> None:
     )
 
 
+def test_missing_icarus_is_refused(tools: Path) -> None:
+    done = subprocess.run([sys.executable, ROOT / "tools/system.py", "glitch"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert one_sentence(done.stderr) == (
+        "foreshift: simulation with delays needs Icarus Verilog (`iverilog`), which is missing here: install with the "
+        "system's package manager and run make again."
+    )
+    for name in ("iverilog", "vvp"):
+        command(tools, name, "")
+    done = subprocess.run([sys.executable, ROOT / "tools/system.py", "glitch"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_without_root_the_command_is_named(
     system: ModuleType, tools: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
