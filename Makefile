@@ -35,7 +35,7 @@ export TEXT
 endif
 
 GROUPS_verilog := rtl
-GROUPS_test := test rtl golden sim formal demo torch eval transformers
+GROUPS_test := test rtl golden sim formal demo synth torch eval transformers
 GROUPS_sim := test rtl golden sim demo
 GROUPS_formal := test rtl golden formal
 GROUPS_demo := rtl golden sim demo

@@ -1,21 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`foreshift report`: one page of what was measured, build/report/report.md, with its pictures beside it."""
+"""`foreshift report`: what was measured on one page: build/report/report.html, pictures and all, and the same as
+Markdown with its pictures beside it."""
 
+import base64
 import json
+import re
 import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from foreshift import cycles, demo, synthesis
+from foreshift import cycles, demo, power, synthesis
 from foreshift.demo_results import staged
 
+# Read by whoever looks for figures first: the whole before its parts.
 PARTS = (
+    ("Energy of a layer in every accelerator", power.OUTPUT, "power.md", "make power"),
     ("Arrays: area, clock, energy", synthesis.OUTPUT, "arrays.md", "make synth"),
     ("Speculation units: area, memory, clock, cycles", synthesis.OUTPUT, "speculation.md", "make synth"),
     ("Execution units: area, memory, clock, energy of the lines", synthesis.OUTPUT, "execution.md", "make synth"),
     ("Prediction of a sentence's attention", demo.OUTPUT, "demo.md", "make demo"),
 )
+OPTIONAL = ("power.md",)
+"""Pages that `foreshift report` shows, but leaves it to others to measure."""
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
+th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
+img { max-width: 100%; }
+"""
 
 
 def run(args: Namespace) -> None:
@@ -27,6 +40,9 @@ def run(args: Namespace) -> None:
     lines = ["# Report", ""]
     pictures: set[Path] = set()
     for title, folder, page, command in PARTS:
+        if page in OPTIONAL and not (folder / page).is_file():
+            lines += [f"## {title}", "", f"Not measured here: `{command}` takes hours.", ""]
+            continue
         body = (folder / page).read_text(encoding="utf-8").splitlines()
         # The pages' own titles become sections.
         lines += [f"## {title}", "", f"From `{command}`.", ""]
@@ -36,9 +52,24 @@ def run(args: Namespace) -> None:
     with staged(synthesis.OUTPUT) as folder:
         for picture in pictures:
             shutil.copyfile(picture, folder / picture.name)
-        (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
+        page = "\n".join(lines)
+        (folder / "report.md").write_text(page, encoding="utf-8")
+        (folder / "report.html").write_text(html(page, folder), encoding="utf-8")
     print(cycles.text(cycles.from_json(_unit_figures()[synthesis.HEADS])))
-    print(synthesis.OUTPUT / "report.md")
+    print(synthesis.OUTPUT / "report.html")
+
+
+def html(page: str, folder: Path) -> str:
+    """A page of Markdown as HTML that holds its pictures, which lie in `folder`."""
+    from markdown import markdown
+
+    def held(found: re.Match[str]) -> str:
+        data = base64.b64encode((folder / found[1]).read_bytes()).decode("ascii")
+        return f'src="data:image/png;base64,{data}"'
+
+    body = re.sub(r'src="([^":]+\.png)"', held, markdown(page, extensions=["tables", "toc"]))
+    head = f'<meta charset="utf-8"><title>foreshift: report</title><style>{_STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
 def _synthesised() -> bool:
