@@ -32,9 +32,12 @@ from synth import dram, layers, ledger, liberty, library, pieces, system
 WORK = Path("build/power")
 OUTPUT = Path("build/report")
 CLOCK_MHZ = 500
-WINDOWS = {"minilm": Windows(every=8009, length=33, first=1000), "tiny": Windows(every=101, length=33, first=20)}
-"""A prime distance: no loop of the hardware is always met at the same place. The first cycle of a window only says
-where its toggles begin."""
+WINDOWS = {
+    "minilm": Windows(every=16 * 503, length=33, first=1000, closer=503),
+    "tiny": Windows(every=2 * 53, length=33, first=20, closer=53),
+}
+"""Parts of prime distances: no loop of the hardware is always met at the same place. The first cycle of a window only
+says where its toggles begin."""
 WORK_OF = {
     "minilm": "{count} layers of MiniLM on a text of 128 tokens, under the settings that lose 1 % or less; every "
     "output golden",
@@ -143,8 +146,8 @@ def _conditions(args: Namespace, cells: liberty.Library, path: Path) -> dict[str
         "library": f"{cells.name} ({path.name}), {cells.corner}, {cells.voltage} V",
         "clock": f"{CLOCK_MHZ} MHz",
         "work": WORK_OF[args.preset].format(count=args.layers or "all"),
-        "activity": f"the first {windows.length} of every {windows.every} cycles; each piece's netlist does them again "
-        "from the registers of the RTL, and its outputs are those of the RTL in every cycle; zero-delay, states joint",
+        "activity": f"{windows.length} of every {windows.every} cycles, in attention of {windows.closer}; each piece's netlist "
+        "does them again from the registers of the RTL, and its outputs are those of the RTL in every cycle; zero-delay, states joint",
         "memories": "synth/sram.py: accesses counted in the same windows, leakage",
         "clock tree": "synth/clock_tree.py: an estimate from the pins that it drives",
         "DRAM": f"{dram.PJ_PER_BIT[dram.DEFAULT]} pJ a bit ({dram.DEFAULT}), bytes counted by the accelerator",

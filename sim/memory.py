@@ -12,7 +12,7 @@ import pickle
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import numpy as np
 from config.errors import require
 from sim import runner
 from sim.axi import PAYLOADS, RULES
-from sim.windows import SETTINGS, Record, Windows, probe
+from sim.windows import SETTINGS, Probe, Record, Windows
 
 RTL = Path(__file__).resolve().parent / "rtl"
 CONTROL, MEMORY = "s_axi_ctrl", "m_axi"
@@ -146,14 +146,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Model:
-    """A top between memory and host: the folder of its simulation, and the signals inside the top that its probe
-    records."""
+    """A top between memory and host: the folder of its simulation, and the probe that is
+    in it, if there is one."""
 
     top: str
     bus_bytes: int
     memory_bytes: int
     folder: Path
-    probed: Mapping[str, int] = field(default_factory=dict)
+    probe: Probe | None = None
 
 
 def build(
@@ -162,14 +162,14 @@ def build(
     *,
     memory_bytes: int = 1 << 20,
     brief: bool = False,
-    probed: Mapping[str, int] | None = None,
+    probe: Probe | None = None,
 ) -> Model:
     """Built if need be.
 
     text: Verilog of module `top`, which has an AXI4 master m_axi_… of whole words, an AXI4-Lite slave s_axi_ctrl_… of
     32 bits, an interrupt (`interrupt` or `irq`), and aclk and aresetn, or clk and rst. memory_bytes: of the memory, a
-    power of two. brief: as of `runner.build`. probed: signals that windows of a run record, as
-    of `windows.probe`. Raises `Refusal` for a top with other ports.
+    power of two. brief: as of `runner.build`. probe: of what windows of a run
+    are recorded. Raises `Refusal` for a top with other ports.
     """
     require(
         memory_bytes >= 256 and not memory_bytes & (memory_bytes - 1),
@@ -192,9 +192,9 @@ def build(
     bus_bytes = ports[f"{MEMORY}_rdata"] // 8
     sources = "".join((RTL / f"axi_{part}.sv").read_text(encoding="utf-8") for part in ("memory", "checker", "host"))
     links = {**{name: f"{name}" for name in ports if name.startswith(kinds)}, **clocks, irq: "irq"}
-    harness = _harness(top, ports, links, memory_bytes // bus_bytes, probed or {})
+    harness = _harness(top, ports, links, memory_bytes // bus_bytes, probe)
     folder = runner.build(f"{text}\n{sources}\n{harness}", f"{top}_memory", brief=brief)
-    return Model(top, bus_bytes, memory_bytes, folder, probed or {})
+    return Model(top, bus_bytes, memory_bytes, folder, probe)
 
 
 def ports_of(text: str, top: str) -> dict[str, int]:
@@ -222,8 +222,8 @@ _SETTINGS = {
 """Inputs of the memory with their bits."""
 
 
-def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int, probed: Mapping[str, int]) -> str:
-    given = {**_SETTINGS, "patience": 32, "ends": 1} | (SETTINGS if probed else {})
+def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int, probe: Probe | None) -> str:
+    given = {**_SETTINGS, "patience": 32, "ends": 1} | (SETTINGS if probe else {})
     inputs = [f"input {_range(bits)}{name}" for name, bits in given.items()]
     outputs = [f"output [31:0] {name}" for name in ("words_read", "words_written")]
     outputs += [f"output {_range(bits)}{port}_{name}" for port in (MEMORY, CONTROL) for name, bits in BREACH.items()]
@@ -242,7 +242,7 @@ def _harness(top: str, ports: dict[str, int], links: dict[str, str], words: int,
     host = _channels(ports, CONTROL) | {name: name for name in ("irq", "now", "over", "reset", *_FAILS)}
     lines += [f"axi_host #(.ADDRESS({ports[f'{CONTROL}_awaddr']})) host (.clk(clk), .rst(power), {_joined(host)});"]
     lines += [_checker(ports, MEMORY, lite=False), _checker(ports, CONTROL, lite=True)]
-    return "\n".join([*lines, *([probe(probed, "top")] if probed else []), "endmodule", ""])
+    return "\n".join([*lines, *([probe.text("top")] if probe else []), "endmodule", ""])
 
 
 def _checker(ports: dict[str, int], prefix: str, *, lite: bool) -> str:
@@ -273,6 +273,10 @@ def run(model: Model, job: Job) -> Run:
     """Raises `SimulationError` where the protocol is broken, the memory is asked for what it does not serve, a step of
     the host has reached its limit, or the run its own."""
     require(
+        job.windows is None or model.probe is not None,
+        "Windows can be recorded of a model with a probe only; build it with one.",
+    )
+    require(
         len(job.image) <= model.memory_bytes,
         f"The image must be no longer than the memory of {model.memory_bytes} bytes, not {len(job.image)}; build a "
         "larger one.",
@@ -289,7 +293,7 @@ def run(model: Model, job: Job) -> Run:
     counts, rate = pickle.loads((work / "results.pickle").read_bytes())
     steps = [line.split() for line in (work / "host.out").read_text(encoding="ascii").splitlines()]
     memory = _from_hex((work / "memory.out").read_text(encoding="ascii"), model.bus_bytes)
-    record = Record(work, model.probed, job.windows) if job.windows else None
+    record = Record(work, model.probe.signals, job.windows) if model.probe and job.windows else None
     if not runner.waves_wanted():
         shutil.rmtree(work)
     words_read, words_written, cycles = counts

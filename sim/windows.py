@@ -30,11 +30,13 @@ def file_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class Windows:
-    """The first `length` cycles of every `every`, from cycle `first` of the run on."""
+    """`length` cycles of every `every`, from cycle `first` of the run on; where the probe looks closer, of every
+    `closer`."""
 
     every: int
     length: int
     first: int = 0
+    closer: int = 0
 
     def __post_init__(self) -> None:
         require(
@@ -42,35 +44,57 @@ class Windows:
             f"windows must be 1 cycle or more, and no longer than their distance {self.every}, not {self.length}; "
             "choose others.",
         )
+        require(
+            self.closer == 0 or (self.length <= self.closer and self.every % self.closer == 0),
+            f"closer must be a part of {self.every}, and {self.length} or more, not {self.closer}; choose another.",
+        )
 
     @property
     def settings(self) -> dict[str, int]:
         """Values of `SETTINGS`."""
-        return {"probe_first": self.first, "probe_every": self.every, "probe_length": self.length}
+        distances = {"probe_every": self.every, "probe_closer": self.closer or self.every}
+        return {"probe_first": self.first, "probe_length": self.length, **distances}
 
 
-SETTINGS = {"probe_first": 32, "probe_every": 32, "probe_length": 32}
+SETTINGS = {"probe_first": 32, "probe_every": 32, "probe_closer": 32, "probe_length": 32}
 """Inputs of a module that holds a probe, with their bits."""
 
 
-def probe(signals: Mapping[str, int], inside: str) -> str:
-    """SystemVerilog, for a module that has `clk`, the number of the cycle as `now`, `SETTINGS`, and an instance
-    `inside`: writes `FILE`, in each cycle of a window a record of all signals, which are given by their paths below the
-    instance, with their bits. What is written is what has settled before the clock edge."""
-    lines = ["wire probe_on = now >= probe_first && (now - probe_first) % probe_every < probe_length;"]
-    for number, chunks in enumerate(_files(signals)):
-        lines += [
-            f"integer probe_file{number};",
-            f'initial probe_file{number} = $fopen("{file_name(number)}", "wb");',
-            "always @(posedge clk) if (probe_on) begin",
+@dataclass(frozen=True)
+class Probe:
+    """signals: what is recorded, by their paths below the instance that is looked into, with their bits. closer: the
+    path of a signal of one bit, if there is one, that is high where windows are closer to each other."""
+
+    signals: Mapping[str, int]
+    closer: str = ""
+
+    def text(self, inside: str) -> str:
+        """SystemVerilog, for a module that has `clk`, the number of the cycle as `now`, `SETTINGS`, and an instance
+        `inside`: writes files, in each cycle of a window a record of all signals. What is written is what has settled
+        before the clock edge."""
+        closer = f"{inside}.{self.closer}" if self.closer else "1'b0"
+        lines = [
+            "wire [31:0] probe_since = now - probe_first;",
+            "wire probe_begins = now >= probe_first && "
+            f"(probe_since % probe_every == 0 || {closer} && probe_since % probe_closer == 0);",
+            "reg [31:0] probe_left = 0;",
+            "always @(posedge clk)",
+            "    probe_left <= probe_left != 0 ? probe_left - 1 : probe_begins ? probe_length - 1 : 0;",
+            "wire probe_on = probe_left != 0 || probe_begins;",
         ]
-        for chunk in chunks:
-            filled = -sum(signals[name] for name in chunk) % _WORD
-            # The last of a concatenation is its lowest part.
-            parts = [f"{filled}'b0"] * bool(filled) + [f"{inside}.{name}" for name in reversed(chunk)]
-            lines.append(f'    $fwrite(probe_file{number}, "%u", {{{", ".join(parts)}}});')
-        lines.append("end")
-    return "\n".join(lines)
+        for number, chunks in enumerate(_files(self.signals)):
+            lines += [
+                f"integer probe_file{number};",
+                f'initial probe_file{number} = $fopen("{file_name(number)}", "wb");',
+                "always @(posedge clk) if (probe_on) begin",
+            ]
+            for chunk in chunks:
+                filled = -sum(self.signals[name] for name in chunk) % _WORD
+                # The last of a concatenation is its lowest part.
+                parts = [f"{filled}'b0"] * bool(filled) + [f"{inside}.{name}" for name in reversed(chunk)]
+                lines.append(f'    $fwrite(probe_file{number}, "%u", {{{", ".join(parts)}}});')
+            lines.append("end")
+        return "\n".join(lines)
 
 
 def _files(signals: Mapping[str, int]) -> list[list[list[str]]]:

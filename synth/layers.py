@@ -19,7 +19,7 @@ from hdl.system.sequencer import Phase
 from sim import accelerator, memory
 from sim.speed_up import sizes_of
 from sim.stack import Step
-from sim.windows import Record, Windows
+from sim.windows import Probe, Record, Windows
 from synth import joints, power, replay, sram
 from synth.activity import Activity
 from synth.liberty import Library
@@ -32,6 +32,8 @@ INPUT_SLEW_NS = 0.02
 COUNTERS = "counters"
 """The piece whose inputs say in which phase a layer is."""
 PHASES = tuple(phase.name.lower() for phase in Phase if phase.value)
+CLOSER = "attention"
+"""The phase of which windows may be closer: a short one, in which much differs from row to row."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -121,7 +123,8 @@ class Probed:
     @cached_property
     def model(self) -> memory.Model:
         """Built if need be."""
-        return memory.build(self._text, self.design.top, memory_bytes=accelerator.MEMORY_BYTES, probed=self.signals)
+        probe = Probe(self.signals, closer=f"{self.paths[COUNTERS][0]}.count_cycles_{CLOSER}")
+        return memory.build(self._text, self.design.top, memory_bytes=accelerator.MEMORY_BYTES, probe=probe)
 
     @cached_property
     def paths(self) -> dict[str, list[str]]:

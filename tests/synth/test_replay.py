@@ -58,6 +58,20 @@ def test_every_block_has_pieces_and_every_pin_was_observed(done):
     assert set(found.cycles) == set(PHASES)
 
 
+def test_windows_are_where_they_were_asked_for(done):
+    """By the accelerator's own count of cycles, and closer to each other in attention."""
+    path, windows = done.probed.paths["counters"][0], WINDOWS["tiny"]
+    names = [name for name in done.probed.signals if name.startswith(f"{path}.") and name.endswith("cycles")]
+    bits = done.record.bits(names[0]).astype(np.int64)
+    cycles = bits @ (1 << np.arange(bits.shape[-1], dtype=np.int64))
+    counted = cycles[cycles[:, 0] > 0]
+    assert (np.diff(counted, axis=1) == 1).all()
+    distances = np.diff(counted[:, 0])
+    assert set(distances.tolist()) == {windows.closer, windows.every}
+    attends = done.record.bits(f"{path}.count_cycles_attention")[cycles[:, 0] > 0][1:, 0, 0]
+    assert attends[distances == windows.closer].any()
+
+
 def test_nothing_moves_in_what_the_phase_has_no_use_for(done):
     """Registers behind clock gates rest; arrays work in the phases that they are made for."""
     spent = done.account.spent
