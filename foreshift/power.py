@@ -146,8 +146,9 @@ def _conditions(args: Namespace, cells: liberty.Library, path: Path) -> dict[str
         "library": f"{cells.name} ({path.name}), {cells.corner}, {cells.voltage} V",
         "clock": f"{CLOCK_MHZ} MHz",
         "work": WORK_OF[args.preset].format(count=args.layers or "all"),
-        "activity": f"{windows.length} of every {windows.every} cycles, in attention of {windows.closer}; each piece's netlist "
-        "does them again from the registers of the RTL, and its outputs are those of the RTL in every cycle; zero-delay, states joint",
+        "activity": f"{windows.length} of every {windows.every} cycles, in attention of {windows.closer}; each piece's "
+        "netlist does them again from the registers of the RTL, and its outputs are those of the RTL in every cycle",
+        "netlists": "zero-delay; a flip-flop's QN is the complement of its Q",
         "memories": "synth/sram.py: accesses counted in the same windows, leakage",
         "clock tree": "synth/clock_tree.py: an estimate from the pins that it drives",
         "DRAM": f"{dram.PJ_PER_BIT[dram.DEFAULT]} pJ a bit ({dram.DEFAULT}), bytes counted by the accelerator",

@@ -194,7 +194,7 @@ class Sequencer(wiring.Component):
         layer, given, late = self.layer.payload, self.passes.payload, self._config.speculation.late
         post = ~layer.pre
         started, there, whole_x, predicts = Signal(), Signal(), Signal(), Signal()
-        drops = self.drops if self._config.speculation.prunes else Const(0)
+        prunes = self._config.speculation.prunes
         # Attention to what is planned already.
         attends = self.attend & ~self.attended if late else Const(0)
         m.d.comb += [
@@ -291,15 +291,15 @@ class Sequencer(wiring.Component):
                         given.copies.eq(Copies.FFN),
                         given.normalise.eq(post),
                         given.keep_norm.eq(post),
-                        given.send.eq(layer.send & ~drops),
+                        given.send.eq(layer.send & ~self.drops if prunes else layer.send),
                     ]
                     with m.If(self.passes.ready):
                         m.d.sync += self._projected.eq(0)
                         m.next = "OUTPUT"
-                        if self._config.speculation.prunes:
-                            with m.If(drops):
+                        if prunes:
+                            with m.If(self.drops):
                                 m.next = "SKIP"
-            if self._config.speculation.prunes:
+            if prunes:
                 with m.State("SKIP"), m.If(~self.passing):
                     m.d.comb += [
                         self.passes.valid.eq(1),
