@@ -62,8 +62,8 @@ endif
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-verilog: writable $(call stamps,verilog) $(YOSYS_READY) ## write the synthesizable Verilog of every preset to build/rtl
-	@$(PY) -m foreshift verilog
+verilog: writable $(call stamps,verilog) $(YOSYS_READY) ## write the synthesizable Verilog of every preset to build/rtl (ARGS="--help": or of some units only)
+	@$(PY) -m foreshift verilog $(ARGS)
 
 test: writable system-sim system-glitch $(call stamps,test) $(YOSYS_READY) $(CELLS) $(SECOND_CELLS) ## run every test: golden model, simulation, proofs, flow
 	@$(PY) -m pytest $(PARALLEL) tests

@@ -41,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verilog.add_argument("--output", type=Path, default=Path("build/rtl"), help="folder to write to (%(default)s)")
     verilog.add_argument("--preset", default="all", metavar="NAME", help="preset to write, or all (%(default)s)")
+    verilog.add_argument(
+        "--units", nargs="+", default=["*"], metavar="NAME", help="units to write, or patterns of names (else all)"
+    )
     verilog.set_defaults(module="foreshift.verilog")
 
     demo = commands.add_parser("demo", help="predict a sentence's attention in RTL simulation and draw it")

@@ -17,16 +17,17 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.array import ArrayConfig
-from config.errors import Refusal
+from config.errors import Refusal, require
 from config.presets import PRESETS, arrays, pe_arrays, sanger, spatten, speculation, systems
 from config.sanger import SangerConfig
 from config.spatten import SpattenConfig
@@ -51,13 +52,14 @@ class File(NamedTuple):
 
 
 def run(args: Namespace) -> None:
-    """Write the presets that are asked for to `args.output`; `args.preset` is a preset's name or "all".
+    """Write what is asked for to `args.output`; `args.preset` is a preset's name or "all", `args.units` names
+    of units, or patterns of names as of a shell.
 
-    Raises Refusal for an unknown preset, a folder that cannot be written, and a missing Yosys.
+    Raises Refusal for an unknown preset, names that no unit has, a folder that cannot be written, and a missing Yosys.
     """
     presets = PRESETS if args.preset == EVERY_PRESET else (args.preset,)
     # The longest come last in a preset and in the list of presets, and first here, so that no processor waits for one.
-    tasks = [task for preset in presets for task in _tasks(preset)][::-1]
+    tasks = _chosen([task for preset in presets for task in _tasks(preset)][::-1], args.units)
     _require_yosys()
     with _staged(args.output) as folder:
         _write_all(tasks, folder, args.output)
@@ -103,6 +105,21 @@ def _tasks(preset: str) -> list[Task]:
 
     small = tuple(unit.name for unit in units(preset) if unit.name not in large)
     return [Task(preset, small), *(Task(preset, (unit.name,)) for unit in units(preset) if unit.name in large)]
+
+
+def _chosen(tasks: list[Task], patterns: Sequence[str]) -> list[Task]:
+    """The tasks with the units that a pattern fits."""
+    found = [Task(task.preset, tuple(name for name in task.names if _fits(name, patterns))) for task in tasks]
+    require(
+        any(task.names for task in found),
+        f"units must name at least one that there is, and {', '.join(patterns)} does not; see the names in build/rtl, "
+        "or in the README.",
+    )
+    return [task for task in found if task.names]
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def generate(task: Task) -> list[File]:
@@ -151,8 +168,9 @@ def _write_all(tasks: list[Task], folder: Path, output: Path) -> None:
     start = time.monotonic()
     for preset in {task.preset for task in tasks}:
         (folder / preset).mkdir()
+        names = {name for task in tasks if task.preset == preset for name in task.names}
         for config in systems(preset).values():
-            for name, document in documents(config).items():
+            for name, document in documents(config).items() if config.name in names else ():
                 (folder / preset / name).write_text(document, encoding="utf-8")
     for task, files in _generate_all(tasks):
         for file in files:
