@@ -19,7 +19,7 @@ PARTS = {
     "shares": ("spatten_share", "spatten_scales", "spatten_divider"),
     "similarity": ("spls_similar", "spls_distance"),
     "maxima": ("sanger_maxima",),
-    "powers": ("power",),
+    "powers": ("sanger_power",),
     "queue": ("spls_queue", "sanger_queue"),
     "sums": ("lapa_accumulate", "lapa_sum_row", "spatten_tokens", "spatten_heads"),
     "threshold unit": ("lapa_measure", "lapa_row_threshold", "sanger_bound", "sanger_verdict"),

@@ -30,11 +30,7 @@ def _of(table: hierarchy.Parts, *names: str) -> tuple[str, ...]:
 BLOCKS = {
     "prediction: array": _of(speculation.PARTS, "encoders", "array"),
     "prediction: projector": _of(speculation.PARTS, "projector"),
-    # Softmax has powers as well; Sanger's are its own.
-    "prediction: selection": (
-        *(name for name in _of(speculation.PARTS, *_SELECTION) if name != "power"),
-        *("sanger_power", "sanger_selection", "row_codes"),
-    ),
+    "prediction: selection": (*_of(speculation.PARTS, *_SELECTION), "sanger_selection", "row_codes"),
     "prediction: buffers": _of(speculation.PARTS, "buffers"),
     "prediction: control": (
         *("speculation", "sanger", "spatten", "sanger_recorder", "spatten_recorder"),

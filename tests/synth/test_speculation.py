@@ -84,7 +84,7 @@ def test_every_module_of_the_table_exists(method):
         shape = replace(CONFIG, method=method)
         found = text(shape)
     modules = {line.split("(")[0].split()[1] for line in found.splitlines() if line.startswith("module ")}
-    sangers, spattens = ("sanger_", "scorer", "integer_", "power"), ("spatten_",)
+    sangers, spattens = ("sanger_", "scorer", "integer_"), ("spatten_",)
     scored = ("spls_", "lapa_", "hlog_", "leading_one_", "raw_", "predictor", "requantiser", "tiles")
     other = {
         "spls": ("lapa_", "leading_one_", "raw_", *sangers, *spattens),
