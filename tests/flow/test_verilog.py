@@ -311,8 +311,10 @@ def test_some_units_alone(written: Path, tmp_path: Path) -> None:
     found = {path.name for path in (tmp_path / "tiny").iterdir()}
     names = {"gelu_2", "gelu_2_axis", "residual_2", "residual_2_axis"}
     assert found == {f"{name}{ending}" for name in names for ending in (".v", ".json")}
+    # In another company Yosys may write the same statements in another order.
     for name in found:
-        assert (tmp_path / "tiny" / name).read_bytes() == (written / "tiny" / name).read_bytes()
+        lines, others = ((folder / name).read_text().splitlines() for folder in (tmp_path / "tiny", written / "tiny"))
+        assert sorted(lines) == sorted(others)
 
 
 def test_folder_that_is_none_is_refused(tmp_path: Path) -> None:
