@@ -9,7 +9,6 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,7 +21,7 @@ from foreshift.demo_results import staged
 from hdl.emit import yosys_version
 from hdl.system.accelerator import Accelerator
 from sim import workloads
-from sim.emitted import emitted
+from sim.emitted import emitted, sources
 from sim.planned import SENTENCES
 from sim.runner import verilator_version
 from sim.stack import Step, random_steps
@@ -43,9 +42,8 @@ WORK_OF = {
     "output golden",
     "tiny": "random layers, every output golden",
 }
-SOURCES = ("synth", "sim")
-"""Packages that decide what is measured, beside those that describe hardware."""
-_ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("config", "golden", "sim", "synth")
+"""Packages that decide what is measured; what describes hardware is known by the Verilog."""
 
 Say = Callable[[str], None]
 
@@ -88,7 +86,7 @@ def account(
     """
     say(f"{config.name}: Verilog")
     text = emitted(lambda: Accelerator(config), config.name, config)
-    facts = (text, path.read_bytes(), _sources(), count, CLOCK_MHZ, WINDOWS[preset])
+    facts = (text, path.read_bytes(), sources(*SOURCES), count, CLOCK_MHZ, WINDOWS[preset])
     kept = WORK / f"{config.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}.json"
     if kept.is_file():
         say(f"{config.name}: as it was measured before")
@@ -129,15 +127,6 @@ def _bar(unit: str) -> Iterator[layers.Progress]:
             bar.set_postfix_str(name)
 
         yield progress
-
-
-@cache
-def _sources() -> str:
-    """Of the packages that measure."""
-    found = hashlib.sha256()
-    for path in sorted(path for package in SOURCES for path in (_ROOT / package).rglob("*.py")):
-        found.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()
 
 
 def _conditions(args: Namespace, cells: liberty.Library, path: Path) -> dict[str, object]:

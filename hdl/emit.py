@@ -168,8 +168,9 @@ def verilog_of(
     """Name → Verilog of each unit, a module of that name with all modules below it; one run of Yosys for all of them.
 
     Synthesizable, no attributes, no paths. Needs Yosys (`$YOSYS`, or `yosys` on the path). A text depends on the
-    component and the tools alone, not on its company. written: what an earlier call gave of components that these ones
-    `share`: it is taken as it is, with its modules named after its place here, instead of made once more.
+    component and the tools alone, but for the order of statements, which its company may change. written: what an
+    earlier call gave of components that these ones `share`: it is taken as it is, with its modules named after its
+    place here, instead of made once more.
     """
     made = {}
     for name, component in units.items():

@@ -23,12 +23,18 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 @cache
-def _version() -> str:
-    """Of sources and tools."""
-    found = hashlib.sha256(f"{metadata.version('amaranth')} {yosys_version()}".encode())
-    for path in sorted(path for package in SOURCES for path in (_ROOT / package).rglob("*.py")):
+def sources(*packages: str) -> str:
+    """A hash of the project's own packages, by their files' names and contents."""
+    found = hashlib.sha256()
+    for path in sorted(path for package in packages for path in (_ROOT / package).rglob("*.py")):
         found.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
+
+
+@cache
+def _version() -> tuple[str, ...]:
+    """Of sources and tools."""
+    return metadata.version("amaranth"), yosys_version(), sources(*SOURCES)
 
 
 def emitted(make: Callable[[], wiring.Component], name: str, parameters: object, *, behavioural: bool = False) -> str:

@@ -32,8 +32,9 @@ INPUT_SLEW_NS = 0.02
 COUNTERS = "counters"
 """The piece whose inputs say in which phase a layer is."""
 PHASES = tuple(phase.name.lower() for phase in Phase if phase.value)
-CLOSER = "attention"
-"""The phase of which windows may be closer: a short one, in which much differs from row to row."""
+ATTENTION = "attention"
+"""The phase in which kept pairs are scored and meet their values. It is short, and much differs from row to row:
+windows may be closer there."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -123,7 +124,7 @@ class Probed:
     @cached_property
     def model(self) -> memory.Model:
         """Built if need be."""
-        probe = Probe(self.signals, closer=f"{self.paths[COUNTERS][0]}.count_cycles_{CLOSER}")
+        probe = Probe(self.signals, closer=f"{self.paths[COUNTERS][0]}.count_cycles_{ATTENTION}")
         return memory.build(self._text, self.design.top, memory_bytes=accelerator.MEMORY_BYTES, probe=probe)
 
     @cached_property

@@ -5,11 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from synth import clock_tree, dram, pieces, system
-from synth.layers import Account, Spent
+from synth.layers import ATTENTION, Account, Spent
 from synth.liberty import Library
 
-ATTENTION = "attention"
-"""The phase in which kept pairs are scored and meet their values."""
 BESIDE = ("clock tree", "DRAM")
 """Lines of a ledger that are no blocks: both are estimates, from pins and from bytes."""
 

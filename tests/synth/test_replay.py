@@ -83,7 +83,6 @@ def test_a_gate_of_another_kind_is_found(done):
     piece = done.probed.pieces[SMALL]
     groups = dict(piece.netlist.groups)
     taken = groups.pop("XOR2_X1")
-    assert "XNOR2_X1" not in groups or len(taken.cells)
     turned = replace(taken, kind="XNOR2_X1", pins={"ZN" if pin == "Z" else pin: n for pin, n in taken.pins.items()})
     groups["XNOR2_X1 turned"] = turned
     cells = replace(done.cells, cells={**done.cells.cells, "XNOR2_X1 turned": done.cells.cells["XNOR2_X1"]})
@@ -120,13 +119,10 @@ def test_activity_is_the_mean_of_all_instances_and_windows(done):
         assert activity.high[net] == pytest.approx(np.mean(bits[:, 1:]))
 
 
-def test_accesses_of_memories_are_those_of_the_rtl(done):
-    """Words of tiles that array 1 keeps: read and written as the RTL's own enables say."""
+def test_memories_are_written_in_some_cycles_only(done):
+    """Words of tiles that array 1 keeps: what is taken for the enable is no constant, as data and clock would be."""
     piece = done.probed.pieces["dot_tiles"]
     activity = replayed(done, piece, "dot_tiles")
-    for memory in piece.memories:
-        for net in (memory.read, *memory.writes):
-            assert 0.0 <= activity.high[net] <= 1.0
     assert any(0.0 < activity.high[memory.writes[0]] < 1.0 for memory in piece.memories)
 
 
