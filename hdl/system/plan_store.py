@@ -139,14 +139,14 @@ class PlanStore(wiring.Component):
             reader.clear.eq(self.start),
         ]
         # Of a layer with nothing to attend to, nothing would ever be over.
-        void = Signal()
+        blank = Signal()
         m.d.comb += [
-            self.error.eq(reader.error | void),
-            self.broken.eq(Mux(void, Broken.EMPTY, reader.broken)),
+            self.error.eq(reader.error | blank),
+            self.broken.eq(Mux(blank, Broken.EMPTY, reader.broken)),
         ]
         if self._prunes:
             ends = reader.others.valid & reader.others.payload.last
-            m.d.sync += void.eq(~self.start & (void | (ends & (self.items_total == 0))))
+            m.d.sync += blank.eq(~self.start & (blank | (ends & (self.items_total == 0))))
         with m.If(self.start):
             m.d.sync += opened.eq(1)
         with m.Elif(self.taken & self.records.payload.last):

@@ -135,7 +135,7 @@ class Predicting:
             pruning.first.eq(~self.layer.payload.task.chained),
             pruning.settings.eq(settings_of(self._config, self.layer.payload)),
             pruning.total.eq(plan.items_total),
-            pruning.context.eq(self._activations.context_told),
+            pruning.told.eq(self._activations.context_told),
         ]
         m.d.sync += attention.last_chunk.eq((tokens - 1)[rows:])
         for number in range(self._config.attention.arrays.lines):

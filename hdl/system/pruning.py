@@ -36,7 +36,7 @@ class Pruning(wiring.Component):
     is there. first: In, 1: it follows no other one, and nothing is dropped; settings: In,
     `settings_layout(config.speculation)`: they stand from `start` until it ends.
     total: In, how many items its plan has, once that is complete: before the first of what follows.
-    told0, …: In, streams of `hdl.execute.row_codes.told_layout`, of each line. context: In, `told_layout` of
+    told0, …: In, streams of `hdl.execute.row_codes.told_layout`, of each line. told: In, `told_layout` of
     `hdl.system.activations`: each context.
     alive: Out, stream of chunks of `rows` bits; o: Out, stream of `record_layout(config.speculation)`: as of
     `SpattenUnit`.
@@ -57,7 +57,7 @@ class Pruning(wiring.Component):
                 "settings": In(settings_layout(config.speculation)),
                 "total": In(range(config.heads * config.tokens + 1)),
                 **{f"told{n}": In(stream.Signature(told_layout(items))) for n in self._lines},
-                "context": In(context_layout(config)),
+                "told": In(context_layout(config)),
                 "alive": Out(stream.Signature(config.speculation.rows)),
                 "o": Out(stream.Signature(record_layout(config.speculation))),
             }
@@ -128,7 +128,7 @@ class Pruning(wiring.Component):
         corner(m, platform, "rows_of_lines_wait", (Cat(line.valid for line in lines) & ~chosen).any())
 
     def _tell_contexts(self, m: Module) -> None:
-        given, context = self.context, self._unit.context
+        given, context = self.told, self._unit.context
         number = Signal.like(self.total)
         m.d.comb += [
             context.valid.eq(given.valid),

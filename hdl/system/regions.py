@@ -135,9 +135,9 @@ class Bank(wiring.Component):
         ]
         if self._voids:
             # Known as the row is asked for, told with its word.
-            void = Signal()
+            blank = Signal()
             m.d.comb += references.word.nothing.eq(self.nothing)
-            m.d.sync += void.eq(references.stored.nothing)
-            with m.If(void):
+            m.d.sync += blank.eq(references.stored.nothing)
+            with m.If(blank):
                 m.d.comb += self.stored.as_value().eq(0)
         return references.stored.row

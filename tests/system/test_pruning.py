@@ -90,12 +90,12 @@ class Bench:
                 context.set(told.valid, offered[number])
                 context.set(Value.cast(told.payload), left[0] if offered[number] else 0)
             comes = bool(contexts) and rng.random() < 0.5
-            context.set(dut.context.valid, comes)
+            context.set(dut.told.valid, comes)
             if comes:
                 head, row = contexts.pop()
-                context.set(dut.context.name, {"row": row, "head": head})
+                context.set(dut.told.name, {"row": row, "head": head})
                 word = np.pad(words[row, head], (0, CONFIG.lanes - words.shape[-1]))
-                context.set(Value.cast(dut.context.word), int.from_bytes(word.astype(np.int8).tobytes(), "little"))
+                context.set(Value.cast(dut.told.word), int.from_bytes(word.astype(np.int8).tobytes(), "little"))
             await context.delay(0)
             taken = [offered[n] and context.get(getattr(dut, f"told{n}").ready) for n in range(len(lines))]
             await self._cycle(context)
@@ -103,7 +103,7 @@ class Bench:
                 if takes:
                     lines[number].pop(0)
                     offered[number] = False
-        context.set(dut.context.valid, 0)
+        context.set(dut.told.valid, 0)
         for number in range(len(lines)):
             context.set(getattr(dut, f"told{number}").valid, 0)
 
