@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A memory: words behind one write and one read port, as SRAM macros and block RAMs have them."""
+"""A memory: words behind one write and one read port, as SRAM macros and block RAMs have them.
 
-from amaranth.hdl import Module, ShapeLike, Value
+write_at, read_at ─┬─ upper bits ─► which bank
+                   └─ lower bits ─► bank 0 … n ─► the one that was read ─► stored
+"""
+
+from amaranth.hdl import Module, ShapeLike, Signal, Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+BANK_WORDS = 512
+"""A word of a deep memory takes several times the energy of one of a shallow one; as deep are block RAMs of 36 bits."""
 
 
 class Store(wiring.Component):
     """A memory with one write and one read port.
 
-    Parameters: `depth` words of `shape`, written whole, or, if it is an array layout, in `parts` equal parts.
+    Parameters: `depth` words of `shape`, written whole, or, if it is an array layout, in `parts` equal parts; of
+    `BANK_WORDS` words at the most in one memory, several of them if there are more.
     Members: `write`: In, parts; `write_at`: In; `word`: In; the parts asked for are stored at the end of the cycle.
     `read`: In, 1; `read_at`: In; `stored`: Out, that word from the next cycle on, until the next read.
     """
@@ -38,15 +47,36 @@ class Store(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=self._shape, depth=self._depth, init=[])
+        if self._depth <= BANK_WORDS:
+            m.d.comb += self.stored.eq(self._memory(m, "memory", self._depth, self.write, self.read))
+            return m
+        lower, banks, shown = exact_log2(BANK_WORDS), range(-(-self._depth // BANK_WORDS)), 0
+        read = Signal(banks, reset_less=True)
+        with m.If(self.read):
+            m.d.sync += read.eq(self.read_at[lower:])
+        for bank in banks:
+            here = self.write_at[lower:] == bank
+            word = self._memory(
+                m,
+                f"memory{bank}",
+                min(BANK_WORDS, self._depth - bank * BANK_WORDS),
+                self.write & here.replicate(self._parts),
+                self.read & (self.read_at[lower:] == bank),
+            )
+            shown |= Value.cast(word) & (read == bank).replicate(len(Value.cast(word)))
+        m.d.comb += Value.cast(self.stored).eq(shown)
+        return m
+
+    def _memory(self, m: Module, name: str, depth: int, writes: Value, reads: Value) -> ValueLike:
+        """So many words, written and read at the lower bits of the addresses; returns the word that was read."""
+        m.submodules[name] = memory = Memory(shape=self._shape, depth=max(depth, 2), init=[])
         part = None if self._parts == 1 else self._shape.length // self._parts
         write, read = memory.write_port(granularity=part), memory.read_port()
         m.d.comb += [
             write.addr.eq(self.write_at),
             write.data.eq(self.word),
-            write.en.eq(self.write),
+            write.en.eq(writes),
             read.addr.eq(self.read_at),
-            read.en.eq(self.read),
-            self.stored.eq(read.data),
+            read.en.eq(reads),
         ]
-        return m
+        return read.data

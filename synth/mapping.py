@@ -52,6 +52,22 @@ module \$fa (A, B, C, X, Y);
 endmodule
 """
 
+# A register that is reset, with an enable, as one whose enable counts the reset in: such a one can have a clock gate.
+_RESETS = r"""
+(* techmap_celltype = "$_SDFFE_PP0P_" *)
+module reset_to_zero (D, Q, C, R, E);
+  input D, C, R, E;
+  output Q;
+  $_DFFE_PP_ _TECHMAP_REPLACE_ (.D(D & ~R), .Q(Q), .C(C), .E(E | R));
+endmodule
+(* techmap_celltype = "$_SDFFE_PP1P_" *)
+module reset_to_one (D, Q, C, R, E);
+  input D, C, R, E;
+  output Q;
+  $_DFFE_PP_ _TECHMAP_REPLACE_ (.D(D | R), .Q(Q), .C(C), .E(E | R));
+endmodule
+"""
+
 # Between a script's reading of a design and its writing of a netlist: steps, those with modules to work on.
 _TREES_TO_CELLS = """\
 select {trees}
@@ -190,7 +206,8 @@ def _commands(roles: Roles) -> dict[str, str]:
     if gate:
         tests = "".join(f" -tie_lo {pin}" for pin in gate.tests)
         pins = f"{gate.enable}:{gate.clock}:{gate.output}"
-        commands["clock_gates"] = f"clockgate -pos {gate.cell} {pins}{tests} -min_net_size 4"
+        gated = "techmap -map resets.v\nopt -fast\n"
+        commands["clock_gates"] = f"{gated}clockgate -pos {gate.cell} {pins}{tests} -min_net_size 4"
     if one and zero:
         commands["constants"] = f"hilomap -singleton -hicell {one.cell} {one.output} -locell {zero.cell} {zero.output}"
     return commands
@@ -204,6 +221,7 @@ def run_yosys(script: str, top: str, inputs: Mapping[str, str], work: Path, libe
     common = {
         "abc.constr": _CONSTRAINTS.format(buffer=roles.buffer.cell),
         "full_adders.v": full_adders(roles.full_adder) if roles.full_adder else "",
+        "resets.v": _RESETS,
         "map.ys": re.sub(r"^cells (\w+)", lambda line: commands[line[1]], script, flags=re.MULTILINE),
     }
     shutil.rmtree(work, ignore_errors=True)

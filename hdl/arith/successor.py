@@ -11,12 +11,14 @@ from hdl.arith.adder import LONGEST_SLICE
 class Successor(wiring.Component):
     """Parameters: `bits`; `longest` slice.
 
-    Members: `value`: In. `o`: Out: value + 1, modulo 2^bits, if value has stood for `latency` cycles.
+    Members: `value`: In. `moves`: In, 1: it becomes another one at the end of this cycle; if nothing is said, it may in
+    any. `o`: Out: value + 1, modulo 2^bits, if value has stood for `latency` cycles, the first ones after reset among
+    them. Once it is there nothing toggles.
     """
 
     def __init__(self, bits: int, longest: int = LONGEST_SLICE):
         self._longest = longest
-        super().__init__({"value": In(bits), "o": Out(bits)})
+        super().__init__({"value": In(bits), "moves": In(1, init=1), "o": Out(bits)})
 
     @property
     def name(self) -> str:
@@ -31,9 +33,13 @@ class Successor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         carry: Value = Const(1, 1)
+        turn: Value = self.moves
         for low in range(0, len(self.value), self._longest):
             part = slice(low, min(low + self._longest, len(self.value)))
             goes_round = Signal(name=f"goes_round{low}")
-            m.d.sync += Cat(self.o[part], goes_round).eq(self.value[part] + carry)
-            carry = goes_round
+            mine = Signal(name=f"turn{low}", init=1)
+            m.d.sync += mine.eq(turn)
+            with m.If(mine):
+                m.d.sync += Cat(self.o[part], goes_round).eq(self.value[part] + carry)
+            carry, turn = goes_round, mine
         return m

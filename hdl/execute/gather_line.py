@@ -109,9 +109,12 @@ class GatherLine(wiring.Component):
         after = self._update(m, open_, here, pick)
         with m.If(self.advance):
             with m.If(moves):
-                m.d.sync += [self.idle.eq(~follows), self.room.eq(self.room | follows), here.eq(following)]
-                m.d.sync += [fresh.eq(1), left.eq(following.count)]
-                m.d.sync += open_.eq(_by_bank(following.keys, config) & follows.replicate(config.chunk))
+                m.d.sync += [self.idle.eq(~follows), self.room.eq(self.room | follows)]
+                with m.If(follows):
+                    m.d.sync += [here.eq(following), fresh.eq(1), left.eq(following.count)]
+                # While there is nothing to do, nothing toggles.
+                with m.If(follows | ~self.idle):
+                    m.d.sync += open_.eq(_by_bank(following.keys, config) & follows.replicate(config.chunk))
             with m.Elif(takes):
                 m.d.sync += [open_.eq(after), left.eq(left - 1), fresh.eq(0)]
             with m.If(self.give):

@@ -45,9 +45,19 @@ class Counter(wiring.Component):
         m = Module()
         successor = self._successor
         m.submodules.successor = share(successor, successor.name, platform)
-        carry, shown = Signal(), Signal.like(self.lowest)
-        m.d.comb += [self.value.eq(Cat(shown, self.upper)), successor.value.eq(self.upper)]
-        m.d.sync += [Cat(self.lowest, carry).eq(self.lowest + self.step), shown.eq(self.lowest)]
+        carry, moves, shows = Signal(), Signal(), Signal()
+        shown = Signal.like(self.lowest)
+        m.d.comb += [
+            self.value.eq(Cat(shown, self.upper)),
+            successor.value.eq(self.upper),
+            successor.moves.eq(carry | self.clear),
+            moves.eq(self.step.any() | carry),
+        ]
+        m.d.sync += shows.eq(moves)
+        with m.If(moves):
+            m.d.sync += Cat(self.lowest, carry).eq(self.lowest + self.step)
+        with m.If(shows):
+            m.d.sync += shown.eq(self.lowest)
         with m.If(carry):
             m.d.sync += self.upper.eq(successor.o)
         with m.If(self.clear):

@@ -37,3 +37,34 @@ def test_wide_numbers(number: int) -> None:
             assert context.get(dut.o) == (number + 1) % (1 << 57)
 
     simulate.run(dut, bench)
+
+
+def test_says_when_it_moves() -> None:
+    """Nothing but the slices behind a change works, and what is there stays there."""
+    dut, rng = Successor(12, 4), random.Random(2)
+
+    async def bench(context) -> None:
+        number = 0
+        for _ in range(200):
+            context.set(dut.moves, 0)
+            await context.tick().repeat(dut.latency + rng.randrange(3))
+            assert context.get(dut.o) == (number + 1) % (1 << 12)
+            context.set(dut.moves, 1)
+            await context.tick()
+            number = rng.choice([rng.getrandbits(12), (1 << 12) - 1, 0xFF, 0])
+            context.set(dut.value, number)
+
+    simulate.run(dut, bench)
+
+
+def test_without_a_change_nothing_is_added() -> None:
+    dut = Successor(12, 4)
+
+    async def bench(context) -> None:
+        context.set(dut.moves, 0)
+        await context.tick().repeat(dut.latency + 2)
+        context.set(dut.value, 41)
+        await context.tick().repeat(dut.latency + 2)
+        assert context.get(dut.o) == 1
+
+    simulate.run(dut, bench)

@@ -256,7 +256,10 @@ def test_a_counter_carries_into_all_of_its_slices(upper: int) -> None:
 
     async def bench(context) -> None:
         context.set(dut.upper, upper)
-        context.set(dut.lowest, 2040)
+        context.set(dut.lowest, 2024)
+        context.set(dut.step, 16)
+        await context.tick()
+        context.set(dut.step, 0)
         await context.tick().repeat(8)
         assert context.get(dut.value) == upper << 11 | 2040
         context.set(dut.step, 16)
