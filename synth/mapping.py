@@ -104,7 +104,8 @@ flatten
 _REST_TO_CELLS = """\
 abc -liberty cells.lib -D {period} -constr abc.constr -script {for_area}
 setundef -zero
-cells constants"""
+cells constants
+select -assert-none t:$* t:$scopeinfo %d t:$mem* %d"""
 
 _SCRIPT = """
 read_verilog design.v
@@ -206,24 +207,28 @@ def _commands(roles: Roles) -> dict[str, str]:
     if gate:
         tests = "".join(f" -tie_lo {pin}" for pin in gate.tests)
         pins = f"{gate.enable}:{gate.clock}:{gate.output}"
-        gated = "techmap -map resets.v\nopt -fast\n"
+        gated = "techmap -map resets.v\nsimplemap\nopt -fast\n"
         commands["clock_gates"] = f"{gated}clockgate -pos {gate.cell} {pins}{tests} -min_net_size 4"
     if one and zero:
         commands["constants"] = f"hilomap -singleton -hicell {one.cell} {one.output} -locell {zero.cell} {zero.output}"
     return commands
 
 
-def run_yosys(script: str, top: str, inputs: Mapping[str, str], work: Path, liberty: Path) -> None:
-    """Run a script that contains `to_cells` in `work`, which is emptied before; `inputs` are the files that it reads,
-    name → text. Raises `Refusal` if Yosys fails, or the library lacks what the flow cannot do without."""
-    roles = roles_of(liberty_files.read(liberty))
+def files(script: str, roles: Roles) -> dict[str, str]:
+    """What Yosys reads beside a design and the library in order to run a script that contains `to_cells`."""
     commands = _commands(roles)
-    common = {
+    return {
         "abc.constr": _CONSTRAINTS.format(buffer=roles.buffer.cell),
         "full_adders.v": full_adders(roles.full_adder) if roles.full_adder else "",
         "resets.v": _RESETS,
         "map.ys": re.sub(r"^cells (\w+)", lambda line: commands[line[1]], script, flags=re.MULTILINE),
     }
+
+
+def run_yosys(script: str, top: str, inputs: Mapping[str, str], work: Path, liberty: Path) -> None:
+    """Run a script that contains `to_cells` in `work`, which is emptied before; `inputs` are the files that it reads,
+    name → text. Raises `Refusal` if Yosys fails, or the library lacks what the flow cannot do without."""
+    common = files(script, roles_of(liberty_files.read(liberty)))
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     for name, text in {**inputs, **common}.items():

@@ -23,6 +23,8 @@ from typing import Any
 from config.errors import require
 from hdl.emit import yosys_version
 from synth import hierarchy, mapping
+from synth import liberty as liberty_files
+from synth.roles import Roles, roles_of
 
 CACHE = Path("build/cache/mapped")
 PREFIX = "piece"
@@ -157,8 +159,8 @@ def map_all(
     """The pieces of each design, mapped, by name. progress: called with a piece's name as soon as it is there, how many
     are, and how many will be. Raises `Refusal` if Yosys fails."""
     asked = [{piece: design.text(piece) for piece in design.counts} for design in designs]
-    library = hashlib.sha256(liberty.read_bytes()).hexdigest()
-    folders = {text: _folder(piece, text, library) for each in asked for piece, text in each.items()}
+    library, roles = hashlib.sha256(liberty.read_bytes()).hexdigest(), roles_of(liberty_files.read(liberty))
+    folders = {text: _folder(piece, text, library, roles) for each in asked for piece, text in each.items()}
     todo = {text: piece for each in asked for piece, text in each.items() if not folders[text].exists()}
     # The largest first: no core waits for one at the end.
     order = sorted(todo, key=len, reverse=True)
@@ -175,8 +177,8 @@ def _script(piece: str, text: str) -> str:
     return hierarchy.SCRIPT.format(read=read, to_cells=hierarchy.to_cells(text.partition(_SHELL)[0], PREFIX, ()))
 
 
-def _folder(piece: str, text: str, library: str) -> Path:
-    facts = (text, _script(piece, text), hierarchy.STUBS, hierarchy.MEMORIES, library, yosys_version())
+def _folder(piece: str, text: str, library: str, roles: Roles) -> Path:
+    facts = (text, mapping.files(_script(piece, text), roles), hierarchy.STUBS, hierarchy.MEMORIES, library, yosys_version())
     return CACHE / f"{piece or 'top'}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
 
 

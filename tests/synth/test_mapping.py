@@ -66,3 +66,31 @@ def test_choice(width, tmp_path):
     found = simulator(FairChoice(width), ports, tmp_path, 8).run({"asks": asks, "rst": np.zeros(200, int)})
     wanted = np.stack([fair(stream, width) for stream in asks.T.tolist()], axis=1)
     assert np.array_equal(to_integers(found.outputs["chosen"], signed=False), wanted)
+
+
+RESETS = """
+module top(input clk, input rst, input load, input [7:0] word, output reg [7:0] low, output reg [7:0] high);
+  always @(posedge clk) if (rst) {low, high} <= 16'h00ff; else if (load) {low, high} <= {word, ~word};
+endmodule
+"""
+
+
+def test_registers_that_are_reset_have_clock_gates(tmp_path):
+    path = library.liberty()
+    cells = mapping.to_cells("top", kept=[], trees=[], fast=[], buffered=[])
+    mapping.run_yosys(SCRIPT.format(to_cells=cells), "top", {"design.v": RESETS}, tmp_path / "map", path)
+    known = liberty.read(path)
+    mapped = netlist.read(tmp_path / "map" / "netlist.json", known)
+    assert [len(group.cells) for kind, group in mapped.groups.items() if known.cells[kind].gate] == [1]
+    rst, load, word = RNG.integers(2, size=(2, 60, 8)).tolist() + [RNG.integers(256, size=(60, 8))]
+    rst[0] = [1] * 8
+    found = gatesim.Simulator(mapped, known, 8).run({"rst": np.array(rst), "load": np.array(load), "word": word})
+    low, high = (to_integers(found.outputs[name], signed=False) for name in ("low", "high"))
+    for stream in range(8):
+        state = (0, 255)
+        for now in range(1, 60):
+            if rst[now - 1][stream]:
+                state = (0, 255)
+            elif load[now - 1][stream]:
+                state = (int(word[now - 1][stream]), 255 - int(word[now - 1][stream]))
+            assert (low[now][stream], high[now][stream]) == state
