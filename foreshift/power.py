@@ -7,8 +7,9 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,15 +19,18 @@ from config.errors import require
 from config.system import SystemConfig
 from foreshift import power_results
 from foreshift.demo_results import staged
+from golden.speculate.work import Work
 from hdl.emit import yosys_version
 from hdl.system.accelerator import Accelerator
 from sim import workloads
 from sim.emitted import emitted, sources
 from sim.planned import SENTENCES
 from sim.runner import verilator_version
+from sim.speed_up import sizes_of
 from sim.stack import Step, random_steps
 from sim.windows import Windows
 from synth import dram, layers, ledger, liberty, library, pieces, system
+from tasks.work import shares
 
 WORK = Path("build/power")
 OUTPUT = Path("build/report")
@@ -66,9 +70,9 @@ def run(args: Namespace) -> None:
     say("reading the cell library")
     cells = liberty.read(path)
     found = [account(systems[method], args.preset, args.layers, path, cells, say) for method in methods]
-    ledgers = [ledger.ledger(each, cells) for each in found]
+    ledgers = [ledger.ledger(each, cells) for each, _ in found]
     conditions = _conditions(args, cells, path)
-    figures = power_results.as_json(ledgers, conditions)
+    figures = power_results.as_json(ledgers, {each.method: left for each, left in found}, conditions)
     with staged(OUTPUT) as folder:
         power_results.plot(ledgers, folder / "power.png")
         (folder / "power.md").write_text(power_results.markdown(ledgers, conditions), encoding="utf-8")
@@ -79,8 +83,9 @@ def run(args: Namespace) -> None:
 
 def account(
     config: SystemConfig, preset: str, count: int | None, path: Path, cells: liberty.Library, say: Say
-) -> layers.Account:
-    """Layers of MiniLM through an accelerator, measured or as they were before. count: the first few; none for all.
+) -> tuple[layers.Account, dict[str, float]]:
+    """Layers of MiniLM through an accelerator, measured or as they were before, and shares of the work that their plans
+    leave. count: the first few; none for all.
 
     Raises AssertionError where hardware, netlist or golden model differ.
     """
@@ -90,7 +95,8 @@ def account(
     kept = WORK / f"{config.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}.json"
     if kept.is_file():
         say(f"{config.name}: as it was measured before")
-        return layers.from_json(json.loads(kept.read_text(encoding="utf-8")))
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        return layers.from_json(before["account"]), before["left"]
     design = pieces.Design(text, config.name, pieces.shares(system.BLOCKS))
     say(f"{config.name}: mapping {len(design.counts)} pieces, {len(design.instances)} with all their copies")
     with _bar("piece") as progress:
@@ -103,11 +109,19 @@ def account(
     with _bar("netlist") as progress:
         steps = _steps(config, preset, count)
         found = layers.measure(probed, config, steps, WINDOWS[preset], 1e3 / CLOCK_MHZ, progress)
+    left = left_of(steps)
     WORK.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part")
-    part.write_text(json.dumps(found.as_json()), encoding="utf-8")
+    part.write_text(json.dumps({"account": found.as_json(), "left": left}), encoding="utf-8")
     part.replace(kept)
-    return found
+    return found, left
+
+
+def left_of(steps: Sequence[Step]) -> dict[str, float]:
+    """Shares of the layers' dense work that their plans leave, by part."""
+    sizes = [sizes_of(step) for step in steps]
+    left = (size.left(step.plan.counts) for size, step in zip(sizes, steps, strict=True))
+    return shares(reduce(Work.__add__, left), reduce(Work.__add__, (size.dense for size in sizes)))
 
 
 def _steps(config: SystemConfig, preset: str, count: int | None) -> list[Step]:

@@ -119,8 +119,10 @@ def markdown(ledgers: Sequence[Ledger], conditions: Mapping[str, object]) -> str
     return "\n".join(lines)
 
 
-def as_json(ledgers: Sequence[Ledger], conditions: Mapping[str, object]) -> dict[str, Any]:
-    """All figures, and the conditions under which they hold."""
+def as_json(
+    ledgers: Sequence[Ledger], left: Mapping[str, Mapping[str, float]], conditions: Mapping[str, object]
+) -> dict[str, Any]:
+    """All figures, and the conditions under which they hold. left: by method, shares of the dense work, by part."""
     return {
         "conditions": dict(conditions),
         "accelerators": {
@@ -132,6 +134,8 @@ def as_json(ledgers: Sequence[Ledger], conditions: Mapping[str, object]) -> dict
                 "chip_nj": each.chip,
                 "cells_nj": each.cells,
                 "attention_nj": each.attention,
+                "phases_nj": each.phases,
+                "left": dict(left[each.account.method]),
                 "prediction": each.prediction,
                 "tops_per_watt": each.tops_per_watt,
                 "tops_per_watt_scaled_to_28nm": scaled(each),

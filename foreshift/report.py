@@ -10,18 +10,20 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from foreshift import cycles, demo, power, synthesis
-from foreshift.demo_results import staged
+from foreshift import cycles, demo, design_space, power, predictor_costs, synthesis
+from foreshift.demo_results import INDEX, staged
 
 # Read by whoever looks for figures first: the whole before its parts.
 PARTS = (
     ("Energy of a layer in every accelerator", power.OUTPUT, "power.md", "make power"),
+    ("What a prediction costs", synthesis.OUTPUT, "predictors.md", "make report"),
+    ("Energy against answers", synthesis.OUTPUT, "space.md", "make power sweep report"),
     ("Arrays: area, clock, energy", synthesis.OUTPUT, "arrays.md", "make synth"),
     ("Speculation units: area, memory, clock, cycles", synthesis.OUTPUT, "speculation.md", "make synth"),
     ("Execution units: area, memory, clock, energy of the lines", synthesis.OUTPUT, "execution.md", "make synth"),
     ("Prediction of a sentence's attention", demo.OUTPUT, "demo.md", "make demo"),
 )
-OPTIONAL = ("power.md",)
+OPTIONAL = ("power.md", "space.md")
 """Pages that `foreshift report` shows, but leaves it to others to measure."""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -37,6 +39,7 @@ def run(args: Namespace) -> None:
         demo.run(Namespace(text=None))
     if not _synthesised():
         synthesis.run(Namespace(json=False))
+    _derive()
     lines = ["# Report", ""]
     pictures: set[Path] = set()
     for title, folder, page, command in PARTS:
@@ -59,6 +62,24 @@ def run(args: Namespace) -> None:
     print(synthesis.OUTPUT / "report.html")
 
 
+def _derive() -> None:
+    """What follows from figures of several commands."""
+    energy, settings = power.OUTPUT / "power.json", design_space.SETTINGS
+    arrays, found = (_read(path) for path in (synthesis.OUTPUT / "arrays.json", demo.OUTPUT / INDEX))
+    measured = _read(energy) if energy.is_file() else None
+    with staged(synthesis.OUTPUT) as folder:
+        page = predictor_costs.markdown(predictor_costs.costs(arrays, found), measured)
+        (folder / "predictors.md").write_text(page, encoding="utf-8")
+        if measured and "dense" in measured["accelerators"] and settings.is_file():
+            known = design_space.Known(measured, _read(settings), predictor_costs.terms(arrays))
+            design_space.draw(known, folder / "space.png")
+            (folder / "space.md").write_text(design_space.markdown(known), encoding="utf-8")
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def html(page: str, folder: Path) -> str:
     """A page of Markdown as HTML that holds its pictures, which lie in `folder`."""
     from markdown import markdown
@@ -79,4 +100,4 @@ def _synthesised() -> bool:
 
 
 def _unit_figures() -> Any:
-    return json.loads((synthesis.OUTPUT / "speculation.json").read_text(encoding="utf-8"))
+    return _read(synthesis.OUTPUT / "speculation.json")

@@ -11,16 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foreshift.evaluation_results import COLOURS, TASKS
+from foreshift.frontier import LEAST, frontier
 from foreshift.pictures import GRID, INK, QUIET, save
 from foreshift.sweep_results import (
     ESACT_LEFT,
     LAPA_A_LEFT,
     LAPA_A_LOSS,
     LAPA_C_LOSS,
-    LEAST,
     MOVED,
     Results,
-    frontier,
 )
 from tasks.methods import METHODS
 

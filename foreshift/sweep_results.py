@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from foreshift.evaluation_results import TASKS
+from foreshift.frontier import LEAST, at_work
 from tasks.head_keys import Compared, Kept
 from tasks.sweeps import Point, Sweep
 from tasks.swept import Found
@@ -24,8 +23,6 @@ CLAIMS = (
 """What the papers say of themselves."""
 ESACT_LEFT, LAPA_A_LEFT, LAPA_A_LOSS, LAPA_C_LOSS = 0.4797, 0.16, 0.02, 0.005
 """The same as shares of the work or attention that is left, and of perplexity."""
-LEAST = 1e-9
-"""Answers that moved less have not moved."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +45,6 @@ class Results:
         for point, found in self.pairs(task, name):
             result.setdefault(point.at[sweep.line], []).append((found.left[sweep.part], max(found.moved, LEAST)))
         return {value: sorted(line) for value, line in result.items()}
-
-
-def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Those (left, moved) that no other beats in both, by rising share left."""
-    best: list[tuple[float, float]] = []
-    for left, moved in sorted(points):
-        if not best or moved < best[-1][1]:
-            best.append((left, moved))
-    return best
-
-
-def at_work(line: Sequence[tuple[float, float]], left: float) -> float | None:
-    """How far answers move where so much work is left, between the points of a line; none outside of it. The logarithm
-    is taken to be straight between points."""
-    if len(line) < 2 or not line[0][0] <= left <= line[-1][0]:
-        return None
-    lefts, moved = zip(*line, strict=True)
-    return float(np.exp(np.interp(left, lefts, np.log(moved))))
 
 
 def common(lines: Mapping[Any, Sequence[tuple[float, float]]]) -> float:

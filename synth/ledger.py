@@ -27,12 +27,13 @@ class Line:
 @dataclass(frozen=True)
 class Ledger:
     """lines: by block, and `BESIDE`. attention: of the phase, and of prediction whenever it works; without DRAM.
-    cycles: of a layer. causes: nJ of a layer in all cells and memories, by cause. area: mm² by block, of cells and of
-    memories."""
+    phases: nJ of a layer in each, clock tree included, prediction's blocks left out. cycles: of a layer. causes: nJ of
+    a layer in all cells and memories, by cause. area: mm² by block, of cells and of memories."""
 
     account: Account
     lines: dict[str, Line]
     attention: float
+    phases: dict[str, float]
     cycles: float
     causes: dict[str, float]
     area: dict[str, tuple[float, float]]
@@ -67,24 +68,32 @@ def ledger(account: Account, library: Library) -> Ledger:
     whole = account.counters["CYCLES"]
     weight = {phase: count * whole / sum(recorded.values()) for phase, count in recorded.items()}
     cells, memories = dict.fromkeys(system.BLOCKS, 0.0), dict.fromkeys(system.BLOCKS, 0.0)
-    attention = 0.0
+    tree = clock_tree.estimate(account.clock_pins_ff, library)
+    # nW times ns is 1e-3 fJ.
+    of_tree = tree.pins + tree.buffers + tree.leakage_nw * account.period_ns * 1e-3
+    phases = {phase: of_tree * weight[phase] * per_layer for phase in account.spent}
+    predicted = 0.0
     for phase, spent in account.spent.items():
         for piece, each in spent.items():
             block, cycles = block_of[piece], weight[phase] * per_layer
             cells[block] += each.cells * cycles
             memories[block] += each.memories * cycles
-            if phase == ATTENTION or block.startswith(system.PREDICTION):
-                attention += (each.cells + each.memories) * cycles
-    tree = clock_tree.estimate(account.clock_pins_ff, library)
-    # nW times ns is 1e-3 fJ.
-    of_tree = tree.pins + tree.buffers + tree.leakage_nw * account.period_ns * 1e-3
-    attention += of_tree * account.cycles[ATTENTION] * per_layer
+            if block.startswith(system.PREDICTION):
+                predicted += (each.cells + each.memories) * cycles
+            else:
+                phases[phase] += (each.cells + each.memories) * cycles
     octets = account.counters["BYTES_READ"] + account.counters["BYTES_WRITTEN"]
     lines = {block: Line(cells[block], memories[block]) for block in system.BLOCKS}
     lines["clock tree"] = Line(of_tree * whole * per_layer, 0.0)
     lines["DRAM"] = Line(0.0, dram.energy_fj(octets) * per_layer)
     return Ledger(
-        account, lines, attention, whole / account.layers, _causes(account, weight, per_layer), _area(account, block_of)
+        account,
+        lines,
+        predicted + phases.get(ATTENTION, 0.0),
+        phases,
+        whole / account.layers,
+        _causes(account, weight, per_layer),
+        _area(account, block_of),
     )
 
 

@@ -178,7 +178,14 @@ def _script(piece: str, text: str) -> str:
 
 
 def _folder(piece: str, text: str, library: str, roles: Roles) -> Path:
-    facts = (text, mapping.files(_script(piece, text), roles), hierarchy.STUBS, hierarchy.MEMORIES, library, yosys_version())
+    facts = (
+        text,
+        mapping.files(_script(piece, text), roles),
+        hierarchy.STUBS,
+        hierarchy.MEMORIES,
+        library,
+        yosys_version(),
+    )
     return CACHE / f"{piece or 'top'}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
 
 

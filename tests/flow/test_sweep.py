@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from foreshift import cli, sweep, sweep_results
-from foreshift.sweep_results import at_work, common, frontier
+from foreshift.frontier import at_work, frontier
+from foreshift.sweep_results import common
 from tasks import head_keys, swept
 from tasks.head_keys import Compared, Kept
 from tasks.sweeps import SWEEPS, quick

@@ -82,7 +82,7 @@ def test_registers_that_are_reset_have_clock_gates(tmp_path):
     known = liberty.read(path)
     mapped = netlist.read(tmp_path / "map" / "netlist.json", known)
     assert [len(group.cells) for kind, group in mapped.groups.items() if known.cells[kind].gate] == [1]
-    rst, load, word = RNG.integers(2, size=(2, 60, 8)).tolist() + [RNG.integers(256, size=(60, 8))]
+    rst, load, word = *RNG.integers(2, size=(2, 60, 8)).tolist(), RNG.integers(256, size=(60, 8))
     rst[0] = [1] * 8
     found = gatesim.Simulator(mapped, known, 8).run({"rst": np.array(rst), "load": np.array(load), "word": word})
     low, high = (to_integers(found.outputs[name], signed=False) for name in ("low", "high"))
