@@ -105,8 +105,8 @@ read_liberty {liberty}
 set_cmd_units -time ns -capacitance fF
 read_verilog timing.v
 link_design {top}
-create_clock -name clk -period 1 [get_ports clk]
-set_false_path -from [get_ports rst]
+create_clock -name clk -period 1 [get_ports {clock}]
+{ignored}
 set_input_delay 0.1 -clock clk [all_inputs]
 set_load 10 [all_outputs]
 report_checks -path_delay max -group_count 1000000 -format end -digits 3 > ends.txt
@@ -198,8 +198,11 @@ def measure(
     _map(text, top, owner, work, liberty)
     modules = json.loads((work / "netlist.json").read_text(encoding="utf-8"))["modules"]
     paths = list(_instances(modules, owner, top, top, ""))
-    clocks = _clocks(top, paths, work, liberty, passed) if timing.available() else {}
-    return _parts(modules, parts, top, paths, library, clocks)
+    found = {}
+    if timing.available():
+        text = re.sub(r"\bsigned\b", "", (work / "netlist.v").read_text(encoding="utf-8"))
+        found = clocks(text, top, {path: part for path, part, _ in paths}, work, liberty, passed)
+    return _parts(modules, parts, top, paths, library, found)
 
 
 def _map(text: str, top: str, owner: Mapping[str, str], work: Path, liberty: Path) -> None:
@@ -280,13 +283,23 @@ def _own(cells: Collection[Any], top: str, library: Library) -> _Own:
     )
 
 
-def _clocks(top: str, paths: list[Instance], work: Path, liberty: Path, passed: str | None) -> dict[str, float]:
-    """Highest clock of each sub-block, in MHz."""
-    text = re.sub(r"\bsigned\b", "", (work / "netlist.v").read_text(encoding="utf-8"))
+def clocks(
+    text: str,
+    top: str,
+    owner: Mapping[str, str],
+    work: Path,
+    liberty: Path,
+    passed: str | None = None,
+    clock: str = "clk",
+    ignored: str = "set_false_path -from [get_ports rst]",
+) -> dict[str, float]:
+    """Highest clock of each sub-block, in MHz. text: the netlist, as Verilog. owner: path → sub-block. passed: as of
+    `measure`. clock: its port. ignored: command for the paths that are not
+    looked at. Raises `Refusal` if OpenSTA cannot time it."""
     pins = _MEMORY_PINS.format(**asdict(roles_of(liberty_files.read(liberty)).flip_flop))
     (work / "timing.v").write_text(text + pins, encoding="utf-8")
-    through = " ".join(f"{{{path}}}" for path, part, _ in paths if part == passed)
-    script = _TIMING.format(liberty=liberty.resolve(), top=top)
+    through = " ".join(f"{{{path}}}" for path, part in owner.items() if part == passed)
+    script = _TIMING.format(liberty=liberty.resolve(), top=top, clock=clock, ignored=ignored)
     if passed:
         script += (
             f"report_checks -path_delay max -through [get_cells [list {through}]] -format end -digits 3 > through.txt\n"
@@ -302,7 +315,6 @@ def _clocks(top: str, paths: list[Instance], work: Path, liberty: Path, passed: 
     if not ends or (passed and not passing):
         said = wrong[0] if wrong else "no slack"
         raise Refusal(f"OpenSTA must time {top}, but said '{said}'; see {work}/timing.log.")
-    owner = {path: part for path, part, _ in paths}
     worst: dict[str, float] = {passed: min(passing.values())} if passed else {}
     for end, slack in ends.items():
         path = end

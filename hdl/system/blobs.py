@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.system import ADDRESS_BITS, ENTRY_BYTES, SystemConfig
+from hdl.arith.adder import add_in_two
 from hdl.speculate.socket import scale_layout, weights_layout
 from hdl.system.axi import COUNT_BITS, TRANSFER
 from hdl.system.dense_layouts import load_layout
@@ -86,6 +87,10 @@ class TileJobs(wiring.Component):
         # Of the tiles, whether they have been asked for, and been told of.
         given, over = Signal(2), Signal()
         m.d.comb += [load.tiles.eq(tiles), load.words.eq(words), over.eq((given | self._ready()).all() | (tiles == 0))]
+        # The address of the next tile: without a multiplier, tile by tile, in three cycles each.
+        step = Signal(range(3))
+        wide = Cat(size, Const(0, ADDRESS_BITS - COUNT_BITS))
+        following_address = add_in_two(m, [address, wide], step == 0, step == 1)
         # Of a product whose jobs have a tile each.
         m.d.sync += alone.eq(tiles_at_once(config, words) == 1)
 
@@ -112,9 +117,10 @@ class TileJobs(wiring.Component):
                         m.d.sync += left.eq(tiles)
                         m.next = f"{state}_NEXT"
                 with m.State(f"{state}_NEXT"):
-                    # The address goes on tile by tile, without a multiplier.
                     with m.If(left != 0):
-                        m.d.sync += [left.eq(left - 1), address.eq(address + size)]
+                        m.d.sync += step.eq(Mux(step == 2, 0, step + 1))
+                        with m.If(step == 2):
+                            m.d.sync += [left.eq(left - 1), address.eq(following_address)]
                     with m.Else():
                         if following == "HEADS":
                             m.d.sync += head.eq(head + 1)
