@@ -222,7 +222,7 @@ def to_cells(text: str, top: str, kept: Collection[str]) -> str:
         kept=[name for name in names if name in kept and name not in trees and name not in fast],
         trees=trees,
         fast=fast,
-        buffered=[name for name in names if name == mapping.FRONT],
+        buffered=[name for name in names if name in mapping.FAR],
     )
 
 
