@@ -5,21 +5,30 @@ write_at, read_at ─┬─ upper bits ─► which bank
                    └─ lower bits ─► bank 0 … n ─► the one that was read ─► stored
 """
 
-from amaranth.hdl import Module, ShapeLike, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Module, ShapeLike, Signal, Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
+from amaranth.utils import ceil_log2, exact_log2
 
-BANK_WORDS = 512
-"""A word of a deep memory takes several times the energy of one of a shallow one; as deep are block RAMs of 36 bits."""
+from hdl.one_hot import one_of
+
+BANK_WORDS, MOST_BANKS = 512, 16
+"""A word of a deep memory takes several times the energy of one of a shallow one; as deep are block RAMs of 36 bits.
+With more banks than that the choice among them would take more."""
+
+
+def bank_words(depth: int) -> int:
+    """Words in a bank of a memory of so many."""
+    return max(BANK_WORDS, 1 << ceil_log2(-(-depth // MOST_BANKS)))
 
 
 class Store(wiring.Component):
     """A memory with one write and one read port.
 
     Parameters: `depth` words of `shape`, written whole, or, if it is an array layout, in `parts` equal parts; of
-    `BANK_WORDS` words at the most in one memory, several of them if there are more.
+    `BANK_WORDS` words at the most in one memory, several of them if there are more, but no more than
+    `MOST_BANKS`.
     Members: `write`: In, parts; `write_at`: In; `word`: In; the parts asked for are stored at the end of the cycle.
     `read`: In, 1; `read_at`: In; `stored`: Out, that word from the next cycle on, until the next read.
     """
@@ -50,21 +59,23 @@ class Store(wiring.Component):
         if self._depth <= BANK_WORDS:
             m.d.comb += self.stored.eq(self._memory(m, "memory", self._depth, self.write, self.read))
             return m
-        lower, banks, shown = exact_log2(BANK_WORDS), range(-(-self._depth // BANK_WORDS)), 0
+        words = bank_words(self._depth)
+        lower, banks = exact_log2(words), range(-(-self._depth // words))
         read = Signal(banks, reset_less=True)
         with m.If(self.read):
             m.d.sync += read.eq(self.read_at[lower:])
-        for bank in banks:
-            here = self.write_at[lower:] == bank
-            word = self._memory(
+        shown = [
+            self._memory(
                 m,
                 f"memory{bank}",
-                min(BANK_WORDS, self._depth - bank * BANK_WORDS),
-                self.write & here.replicate(self._parts),
+                min(words, self._depth - bank * words),
+                self.write & (self.write_at[lower:] == bank).replicate(self._parts),
                 self.read & (self.read_at[lower:] == bank),
             )
-            shown |= Value.cast(word) & (read == bank).replicate(len(Value.cast(word)))
-        m.d.comb += Value.cast(self.stored).eq(shown)
+            for bank in banks
+        ]
+        chosen = Cat(read == bank for bank in banks)
+        m.d.comb += Value.cast(self.stored).eq(one_of(chosen, [Value.cast(word) for word in shown]))
         return m
 
     def _memory(self, m: Module, name: str, depth: int, writes: Value, reads: Value) -> ValueLike:

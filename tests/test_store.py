@@ -9,13 +9,13 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from hdl.emit import verilog
-from hdl.store import BANK_WORDS, Store
+from hdl.store import BANK_WORDS, Store, bank_words
 
 CYCLES = 4000
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("depth", [1, 5, BANK_WORDS, BANK_WORDS + 1, 2 * BANK_WORDS + 76])
+@pytest.mark.parametrize("depth", [1, 5, BANK_WORDS, BANK_WORDS + 1, 2 * BANK_WORDS + 76, 20 * BANK_WORDS])
 def test_is_a_list(depth: int, parts: int) -> None:
     """A word read stays until the next one is; read and written in one cycle, at other places, across banks as well."""
     shape = data.ArrayLayout(unsigned(8), 2)
@@ -56,6 +56,12 @@ def test_banks_are_memories_of_their_own() -> None:
     text = str(verilog(Store(2 * BANK_WORDS + 76, unsigned(8)), "store"))
     depths = sorted(int(line.split("[")[2].split(":")[0]) + 1 for line in text.splitlines() if "] memory" in line)
     assert depths == [76, BANK_WORDS, BANK_WORDS]
+
+
+def test_a_deep_one_has_deep_banks() -> None:
+    assert [bank_words(depth) for depth in (1, 16 * BANK_WORDS, 16 * BANK_WORDS + 1)] == [512, 512, 1024]
+    text = str(verilog(Store(4000 * BANK_WORDS, unsigned(2)), "store"))
+    assert sum("] memory" in line and "reg" in line for line in text.splitlines()) == 16
 
 
 def test_a_shallow_one_is_one_memory() -> None:

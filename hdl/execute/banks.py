@@ -11,6 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.items import ItemsConfig
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.store import Store
 
@@ -37,14 +38,6 @@ def look_signature(config: ItemsConfig) -> wiring.Signature:
     `head` and a `token`, is wanted; `row`: In, it is shown from the next cycle on, until a row is read again."""
     of = data.StructLayout({"head": range(config.heads), "token": range(config.tokens)})
     return wiring.Signature({"read": Out(1), "of": Out(of), "row": In(bytes_layout(config))})
-
-
-def one_of(bits: Value, words: list[Value]) -> Value:
-    """The word whose bit is set; 0 if none is, or else there is only one."""
-    chosen = [word & bit.replicate(len(word)) for bit, word in zip(bits, words, strict=True)]
-    while len(chosen) > 1:
-        chosen = [one | other for one, other in zip(chosen[::2], [*chosen[1::2], 0], strict=False)]
-    return chosen[0]
 
 
 class RowSelect(wiring.Component):

@@ -14,9 +14,10 @@ from amaranth.lib.wiring import In, Out
 from config.items import ItemsConfig
 from hdl.broadcast import Broadcast
 from hdl.cover import corner
-from hdl.execute.banks import Banks, bytes_layout, one_of, read_layout, write_layout
+from hdl.execute.banks import Banks, bytes_layout, read_layout, write_layout
 from hdl.execute.gather_line import GatherLine, number_of, wave_layout
 from hdl.execute.items import item_layout
+from hdl.one_hot import one_of
 from hdl.shared import share
 
 

@@ -13,9 +13,10 @@ from amaranth.lib.wiring import In, Out
 from config.errors import require
 from config.items import ItemsConfig
 from hdl.cover import corner
-from hdl.execute.banks import bytes_layout, look_signature, one_of
+from hdl.execute.banks import bytes_layout, look_signature
 from hdl.execute.gather_line import GROUP, lowest
 from hdl.execute.items import item_layout
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.store import Store
 

@@ -14,8 +14,8 @@ from amaranth.utils import exact_log2
 
 from config.system import SystemConfig
 from hdl.cover import corner
-from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.system.contexts import Contexts, context_layout, name_layout
 from hdl.system.layouts import Region, fetch_layout, hidden_layout, part_layout, reference_layout, word_layout

@@ -13,10 +13,10 @@ from amaranth.lib.wiring import In, Out
 from config.formats import OPERAND_BITS
 from config.system import SystemConfig
 from hdl.cover import corner
-from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
 from hdl.execute.scaler import results_layout
 from hdl.execute.values import name_bits
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.store import Store
 from hdl.system.layouts import token_shape, word_layout

@@ -14,9 +14,9 @@ from amaranth.lib.wiring import In, Out
 from config.spatten import SpattenConfig
 from config.system import SystemConfig
 from hdl.cover import corner
-from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
 from hdl.execute.row_codes import told_layout
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.speculate.socket import record_layout, settings_layout
 from hdl.speculate.spatten.scales import RowScales

@@ -14,8 +14,8 @@ from config.array import require_range
 from config.system import SystemConfig
 from hdl.arith.compare import less
 from hdl.cover import corner
-from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.system import axi
 from hdl.system.bursts import Bursts, low_bits, require_sizes

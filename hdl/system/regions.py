@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from config.system import SystemConfig
 from hdl.cover import corner
-from hdl.execute.banks import one_of
 from hdl.execute.query_feed import FairChoice
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.store import Store
 from hdl.system.layouts import Region, token_shape, word_layout

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Member, Out
 
 from config.registers import ADDRESS_BITS, REGISTER_BITS, REGISTER_BYTES, REGISTERS, Access, Field, Register, constants
 from config.system import SystemConfig
-from hdl.execute.banks import one_of
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.system import axi
 from hdl.system.axi_lite import AxiLiteSlave

@@ -15,9 +15,9 @@ from config.execute import STREAM_BITS
 from config.formats import OPERAND_BITS
 from config.system import SystemConfig
 from hdl.cover import corner
-from hdl.execute.banks import one_of
 from hdl.execute.dense import half_of
 from hdl.execute.gelu import ENTRY, GeluUnit
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.store import Store
 from hdl.system.dense_layouts import Ports, choice_layout, leaving_layout, slot_layout, turn_layout

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from config.system import SystemConfig
 from hdl.arith.compare import less
 from hdl.cover import corner
-from hdl.execute.banks import one_of
+from hdl.one_hot import one_of
 from hdl.shared import share
 from hdl.store import Store
 from hdl.system.layouts import Copies, copy_layout, count_shape, result_layout, token_shape, values_layout
