@@ -86,7 +86,7 @@ formal: writable $(call stamps,formal) $(YOSYS_READY) ## run all proofs, those i
 synth: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## area, timing and energy of every array and unit on the 45 nm library
 	@$(PY) -m foreshift synth
 
-power: writable system-sim $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## energy of a layer in every accelerator, from the activity of its own netlist (ARGS="--help")
+power: writable system-sim system-timing $(call stamps,synth) $(YOSYS_READY) $(CELLS) ## energy of a layer in every accelerator, from the activity of its own netlist; its clock (ARGS="--help")
 	@$(PY) -m foreshift power $(ARGS)
 
 ecp5: writable $(call stamps,ecp5) $(YOSYS_READY) ## place the smallest accelerator on a Lattice ECP5: what it takes, how fast it is

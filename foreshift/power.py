@@ -9,6 +9,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from sim.runner import verilator_version
 from sim.speed_up import sizes_of
 from sim.stack import Step, random_steps
 from sim.windows import Windows
-from synth import dram, layers, ledger, liberty, library, pieces, system
+from synth import dram, layers, ledger, liberty, library, pieces, system, timing, whole
 from tasks.work import shares
 
 WORK = Path("build/power")
@@ -69,52 +70,67 @@ def run(args: Namespace) -> None:
     path = library.liberty()
     say("reading the cell library")
     cells = liberty.read(path)
-    found = [account(systems[method], args.preset, args.layers, path, cells, say) for method in methods]
-    ledgers = [ledger.ledger(each, cells) for each, _ in found]
+    found = [measured(systems[method], args.preset, args.layers, path, cells, say) for method in methods]
+    ledgers = [ledger.ledger(each.account, cells) for each in found]
     conditions = _conditions(args, cells, path)
-    figures = power_results.as_json(ledgers, {each.method: left for each, left in found}, conditions)
+    clocks = {each.account.method: each.clocks for each in found}
+    figures = power_results.as_json(ledgers, {each.account.method: each.left for each in found}, clocks, conditions)
     with staged(OUTPUT) as folder:
         power_results.plot(ledgers, folder / "power.png")
-        (folder / "power.md").write_text(power_results.markdown(ledgers, conditions), encoding="utf-8")
+        (folder / "power.md").write_text(power_results.markdown(ledgers, clocks, conditions), encoding="utf-8")
         (folder / "power.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     say(f"written to {OUTPUT}")
     print(json.dumps(figures, indent=2) if args.json else power_results.text(ledgers))
 
 
-def account(
+@dataclass(frozen=True)
+class Measured:
+    """Of an accelerator. left: shares of the layers' dense work that their plans leave, by part. clocks: MHz by block,
+    see `synth.whole`; none without OpenSTA."""
+
+    account: layers.Account
+    left: dict[str, float]
+    clocks: dict[str, float]
+
+
+def measured(
     config: SystemConfig, preset: str, count: int | None, path: Path, cells: liberty.Library, say: Say
-) -> tuple[layers.Account, dict[str, float]]:
-    """Layers of MiniLM through an accelerator, measured or as they were before, and shares of the work that their plans
-    leave. count: the first few; none for all.
+) -> Measured:
+    """Layers of MiniLM through an accelerator, measured or as they were before. count: the first few; none for all.
 
     Raises AssertionError where hardware, netlist or golden model differ.
     """
     say(f"{config.name}: Verilog")
     text = emitted(lambda: Accelerator(config), config.name, config)
-    facts = (text, path.read_bytes(), sources(*SOURCES), count, CLOCK_MHZ, WINDOWS[preset])
+    facts = (text, path.read_bytes(), sources(*SOURCES), count, CLOCK_MHZ, WINDOWS[preset], timing.available())
     kept = WORK / f"{config.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}.json"
     if kept.is_file():
         say(f"{config.name}: as it was measured before")
         before = json.loads(kept.read_text(encoding="utf-8"))
-        return layers.from_json(before["account"]), before["left"]
+        return Measured(**{**before, "account": layers.from_json(before["account"])})
     design = pieces.Design(text, config.name, pieces.shares(system.BLOCKS))
     say(f"{config.name}: mapping {len(design.counts)} pieces, {len(design.instances)} with all their copies")
     with _bar("piece") as progress:
         (mapped,) = pieces.map_all([design], path, progress)
-    say(f"{config.name}: reading the netlists")
-    probed = layers.Probed(text, design, mapped, cells)
+    found = _measure(config, preset, count, layers.Probed(text, design, mapped, cells), say)
+    if timing.available():
+        say(f"{config.name}: timing")
+        found = replace(found, clocks=whole.clocks(design, mapped, pieces.shares(system.BLOCKS), WORK / "timing", path))
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps({**vars(found), "account": found.account.as_json()}), encoding="utf-8")
+    part.replace(kept)
+    return found
+
+
+def _measure(config: SystemConfig, preset: str, count: int | None, probed: layers.Probed, say: Say) -> Measured:
     say(f"{config.name}: building the simulation, with a probe of {sum(probed.signals.values())} bits")
     probed.model  # noqa: B018
     say(f"{config.name}: layers, in integers and in simulation")
     with _bar("netlist") as progress:
         steps = _steps(config, preset, count)
-        found = layers.measure(probed, config, steps, WINDOWS[preset], 1e3 / CLOCK_MHZ, progress)
-    left = left_of(steps)
+        account = layers.measure(probed, config, steps, WINDOWS[preset], 1e3 / CLOCK_MHZ, progress)
     WORK.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
-    part.write_text(json.dumps({"account": found.as_json(), "left": left}), encoding="utf-8")
-    part.replace(kept)
-    return found, left
+    return Measured(account, left_of(steps), {})
 
 
 def left_of(steps: Sequence[Step]) -> dict[str, float]:

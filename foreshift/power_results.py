@@ -20,6 +20,7 @@ CLAIMED = {
 """Attention energy of the second over that of the first, as the papers of ESACT and LAPA have it."""
 NAMES = {"spls": "ESACT", "lapa": "LAPA", "fact": "FACT", "sanger": "Sanger", "spatten": "SpAtten", "dense": "dense"}
 Table = list[tuple[str, ...]]
+ByMethod = Mapping[str, Mapping[str, float]]
 
 
 def summary(ledgers: Sequence[Ledger]) -> Table:
@@ -106,7 +107,18 @@ def text(ledgers: Sequence[Ledger]) -> str:
     )
 
 
-def markdown(ledgers: Sequence[Ledger], conditions: Mapping[str, object]) -> str:
+def speeds(ledgers: Sequence[Ledger], clocks: ByMethod) -> Table:
+    """MHz of each block, head first; no rows where nothing was timed."""
+    methods = [each.account.method for each in ledgers if clocks[each.account.method]]
+    table: Table = [("block", *(NAMES[method] for method in methods))]
+    for block in system.BLOCKS:
+        found = [clocks[method].get(block) for method in methods]
+        if any(found):
+            table.append((block, *("–" if each is None else f"{each:.0f}" for each in found)))
+    return table
+
+
+def markdown(ledgers: Sequence[Ledger], clocks: ByMethod, conditions: Mapping[str, object]) -> str:
     """A page with the conditions and all tables."""
     lines = ["# Energy of a layer: every accelerator, from its own activity", ""]
     lines += [f"- {name}: {value}" for name, value in conditions.items()]
@@ -116,13 +128,17 @@ def markdown(ledgers: Sequence[Ledger], conditions: Mapping[str, object]) -> str
         lines += ["## Beside what the papers claim", "", *lines_of(ratios(ledgers)), ""]
     lines += ["## By block, nJ of a layer", "", *lines_of(blocks(ledgers)), ""]
     lines += ["## By cause, nJ of a layer", "", *lines_of(causes(ledgers)), ""]
+    if len(fastest := speeds(ledgers, clocks)) > 1:
+        lines += ["## Clock by block, MHz", ""]
+        lines += ["Of the worst path that ends in a block; no wires, resets left out.", "", *lines_of(fastest), ""]
     return "\n".join(lines)
 
 
 def as_json(
-    ledgers: Sequence[Ledger], left: Mapping[str, Mapping[str, float]], conditions: Mapping[str, object]
+    ledgers: Sequence[Ledger], left: ByMethod, clocks: ByMethod, conditions: Mapping[str, object]
 ) -> dict[str, Any]:
-    """All figures, and the conditions under which they hold. left: by method, shares of the dense work, by part."""
+    """All figures, and the conditions under which they hold. left: shares of the dense work, by part. clocks: MHz by
+    block."""
     return {
         "conditions": dict(conditions),
         "accelerators": {
@@ -136,6 +152,7 @@ def as_json(
                 "attention_nj": each.attention,
                 "phases_nj": each.phases,
                 "left": dict(left[each.account.method]),
+                "clocks_mhz": dict(clocks[each.account.method]),
                 "prediction": each.prediction,
                 "tops_per_watt": each.tops_per_watt,
                 "tops_per_watt_scaled_to_28nm": scaled(each),

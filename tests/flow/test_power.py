@@ -78,13 +78,18 @@ def test_ratios_stand_beside_the_claims(found):
 
 def test_the_page_and_the_figures_have_every_accelerator(found, tmp_path):
     left = {each.account.method: {"ffn": 0.5} for each in found}
-    page = power_results.markdown(found, {"clock": "500 MHz"})
+    clocks = {each.account.method: {"array 1": 600.0} for each in found} | {"spls": {"array 1": 700.0, "GELU": 900.0}}
+    page = power_results.markdown(found, clocks, {"clock": "500 MHz"})
+    assert "| array 1 | 700 | 600 | 600 |" in page
+    assert "| GELU | 900 | – | – |" in page
+    assert "Clock by block" not in power_results.markdown(found, {key: {} for key in clocks}, {})
     assert "- clock: 500 MHz" in page
     for name in ("ESACT", "Sanger", "dense"):
         assert f"| {name} | 500 |" in page
-    figures = json.loads(json.dumps(power_results.as_json(found, left, {})))
+    figures = json.loads(json.dumps(power_results.as_json(found, left, clocks, {})))
     assert figures["accelerators"]["spls"]["chip_nj"] == found[0].chip
     assert figures["accelerators"]["sanger"]["left"] == {"ffn": 0.5}
+    assert figures["accelerators"]["dense"]["clocks_mhz"] == {"array 1": 600.0}
     assert figures["accelerators"]["dense"]["phases_nj"] == found[2].phases
     power_results.plot(found, tmp_path / "power.png")
     assert (tmp_path / "power.png").stat().st_size > 10_000

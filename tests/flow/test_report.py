@@ -65,6 +65,9 @@ SWEEP = {
 }
 
 
+HEADS = [cycles.Head("spls", 8000, 6000), cycles.Head("lapa", 10240, 10239)]
+
+
 def known():
     return design_space.Known(POWER, SWEEP, predictor_costs.terms(ARRAYS))
 
@@ -106,21 +109,42 @@ def test_lines_are_compared_where_answers_have_moved_as_far():
 def pages(tmp_path, monkeypatch):
     """What the other commands leave behind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(report, "_synthesised", lambda: True)
-    monkeypatch.setattr(report, "_unit_figures", lambda: {synthesis.HEADS: []})
-    monkeypatch.setattr(cycles, "from_json", list)
-    monkeypatch.setattr(cycles, "text", lambda heads: "cycles")
     for folder in (synthesis.OUTPUT, demo.OUTPUT, design_space.SETTINGS.parent):
         folder.mkdir(parents=True)
     for page in ("arrays.md", "speculation.md", "execution.md"):
+        picture = "![a picture](arrays.png)" if page == "arrays.md" else ""
         (synthesis.OUTPUT / page).write_text(
-            f"# Title\n\n![a picture](arrays.png)\n\n## Of {page}\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+            f"# Title\n\n{picture}\n\n## Of {page}\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
         )
     (synthesis.OUTPUT / "arrays.png").write_bytes(b"\x89PNG")
     (synthesis.OUTPUT / "arrays.json").write_text(json.dumps(ARRAYS))
+    figures = {synthesis.HEADS: cycles.as_json(HEADS)}
+    (synthesis.OUTPUT / "speculation.json").write_text(json.dumps(figures))
     (demo.OUTPUT / "demo.md").write_text("# Demo\n\nA head.\n")
     (demo.OUTPUT / "demo.json").write_text(json.dumps(DEMO))
     return synthesis.OUTPUT
+
+
+@pytest.mark.parametrize("measured", [True, False], ids=["measured", "results without cycles"])
+def test_what_is_not_there_is_measured(measured, pages, monkeypatch, capsys):
+    figures = (pages / "speculation.json").read_text()
+    runs = []
+    monkeypatch.setattr(
+        synthesis, "run", lambda args: (runs.append(args), (pages / "speculation.json").write_text(figures))
+    )
+    if not measured:
+        (pages / "speculation.json").write_text("{}")
+    report.run(Namespace())
+    assert len(runs) == (0 if measured else 1)
+    assert f"{cycles.text(HEADS)}\n{synthesis.OUTPUT / 'report.html'}\n" == capsys.readouterr().out
+
+
+def test_the_page_holds_its_pictures(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"picture")
+    page = report.html("# Title\n\n![what it shows](a.png)\n\n| x | y |\n|---|---:|\n| 1 | 2 |\n", tmp_path)
+    assert '<img alt="what it shows" src="data:image/png;base64,cGljdHVyZQ==" />' in page
+    assert '<td style="text-align: right;">2</td>' in page
+    assert page.startswith("<!doctype html>")
 
 
 def test_what_was_not_measured_is_said(pages):
@@ -139,7 +163,7 @@ def test_the_page_needs_no_other_file(pages):
     report.run(Namespace())
     page = (pages / "report.html").read_text()
     assert re.findall(r'src="(?!data:)', page) == []
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 2
     assert "<td>ESACT</td>" in page
     assert "Not measured here" not in page
     for title, *_ in report.PARTS:
