@@ -69,21 +69,21 @@ def table(found: Sequence[Cost]) -> Table:
 def units(power: Mapping[str, Any]) -> Table:
     """Whole units in a layer, as `make power` found them: µJ, and pJ for each pair of tokens."""
     rows: Table = [("unit", "µJ a layer", "pJ a pair of tokens", "of the chip", "area mm², cells", "memories")]
-    for method, each in power["accelerators"].items():
+    speculating = {method: each for method, each in power["accelerators"].items() if method != "dense"}
+    for method, each in speculating.items():
         own = {name: line for name, line in each["blocks_nj"].items() if name.startswith(system.PREDICTION)}
         energy = sum(line["cells"] + line["memories"] for line in own.values())
-        if method != "dense":
-            cells, memories = (sum(each["area_mm2"][name][part] for name in own) for part in ("cells", "memories"))
-            rows.append(
-                (
-                    NAMES[method],
-                    f"{energy * 1e-3:.2f}",
-                    f"{energy * 1e3 / (HEADS * TOKENS**2):.1f}",
-                    f"{100 * each['prediction']:.1f} %",
-                    f"{cells:.3f}",
-                    f"{memories:.3f}",
-                )
+        cells, memories = (sum(each["area_mm2"][name][part] for name in own) for part in ("cells", "memories"))
+        rows.append(
+            (
+                NAMES[method],
+                f"{energy * 1e-3:.2f}",
+                f"{energy * 1e3 / (HEADS * TOKENS**2):.1f}",
+                f"{100 * each['prediction']:.1f} %",
+                f"{cells:.3f}",
+                f"{memories:.3f}",
             )
+        )
     return rows
 
 

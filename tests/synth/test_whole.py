@@ -6,6 +6,20 @@ import pytest
 from config.errors import Refusal
 from synth import library, pieces, whole
 
+REGISTER = """module top_NAME(clk, rst, d, q);
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
+  input [7:0] d;
+  wire [7:0] d;
+  output [7:0] q;
+  reg [7:0] q;
+  always @(posedge clk) if (rst) q <= 8'd0; else q <= d;
+endmodule
+
+"""
+
 
 def text(chain, reset):
     """A register, a chain of so many pieces that add, and a register behind it in another piece."""
@@ -47,30 +61,7 @@ module top_add(a, y);
   assign y = a + 8'd85;
 endmodule
 
-module top_hold(clk, rst, d, q);
-  input clk;
-  wire clk;
-  input rst;
-  wire rst;
-  input [7:0] d;
-  wire [7:0] d;
-  output [7:0] q;
-  reg [7:0] q;
-  always @(posedge clk) if (rst) q <= 8'd0; else q <= d;
-endmodule
-
-module top_last(clk, rst, d, q);
-  input clk;
-  wire clk;
-  input rst;
-  wire rst;
-  input [7:0] d;
-  wire [7:0] d;
-  output [7:0] q;
-  reg [7:0] q;
-  always @(posedge clk) if (rst) q <= 8'd0; else q <= d;
-endmodule
-"""
+{REGISTER.replace("NAME", "hold")}{REGISTER.replace("NAME", "last")}"""
 
 
 BLOCK_OF = {"": "top", "hold": "before", "add": "chain", "last": "after"}
