@@ -115,7 +115,7 @@ def measured(
     found = _measure(config, preset, count, layers.Probed(text, design, mapped, cells), say)
     if timing.available():
         say(f"{config.name}: timing")
-        found = replace(found, clocks=whole.clocks(design, mapped, pieces.shares(system.BLOCKS), WORK / "timing", path))
+        found = replace(found, clocks=whole.clocks(mapped, pieces.shares(system.BLOCKS), WORK / "timing", path))
     part = kept.with_suffix(".part")
     part.write_text(json.dumps({**vars(found), "account": found.account.as_json()}), encoding="utf-8")
     part.replace(kept)

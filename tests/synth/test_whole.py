@@ -70,7 +70,7 @@ BLOCK_OF = {"": "top", "hold": "before", "add": "chain", "last": "after"}
 def clocks(chain, work, reset="aresetn"):
     design = pieces.Design(text(chain, reset), "top", BLOCK_OF)
     (mapped,) = pieces.map_all([design], library.liberty())
-    return whole.clocks(design, mapped, BLOCK_OF, work, library.liberty())
+    return whole.clocks(mapped, BLOCK_OF, work, library.liberty())
 
 
 @pytest.fixture(autouse=True)
