@@ -10,20 +10,21 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from foreshift import cycles, demo, design_space, power, predictor_costs, synthesis
+from foreshift import cycles, demo, design_space, extrapolation, power, predictor_costs, synthesis
 from foreshift.demo_results import INDEX, staged
 
 # Read by whoever looks for figures first: the whole before its parts.
 PARTS = (
     ("Energy of a layer in every accelerator", power.OUTPUT, "power.md", "make power"),
     ("What a prediction costs", synthesis.OUTPUT, "predictors.md", "make report"),
+    ("Longer texts, more sparsity", synthesis.OUTPUT, "longer.md", "make power report"),
     ("Energy against answers", synthesis.OUTPUT, "space.md", "make power sweep report"),
     ("Arrays: area, clock, energy", synthesis.OUTPUT, "arrays.md", "make synth"),
     ("Speculation units: area, memory, clock, cycles", synthesis.OUTPUT, "speculation.md", "make synth"),
     ("Execution units: area, memory, clock, energy of the lines", synthesis.OUTPUT, "execution.md", "make synth"),
     ("Prediction of a sentence's attention", demo.OUTPUT, "demo.md", "make demo"),
 )
-OPTIONAL = ("power.md", "space.md")
+OPTIONAL = ("power.md", "longer.md", "space.md")
 """Pages that `foreshift report` shows, but leaves it to others to measure."""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -70,7 +71,10 @@ def _derive() -> None:
     with staged(synthesis.OUTPUT) as folder:
         page = predictor_costs.markdown(predictor_costs.costs(arrays, found), measured)
         (folder / "predictors.md").write_text(page, encoding="utf-8")
-        if measured and "dense" in measured["accelerators"] and settings.is_file():
+        if not measured or "dense" not in measured["accelerators"]:
+            return
+        (folder / "longer.md").write_text(extrapolation.markdown(measured), encoding="utf-8")
+        if settings.is_file():
             known = design_space.Known(measured, _read(settings), predictor_costs.terms(arrays))
             design_space.draw(known, folder / "space.png")
             (folder / "space.md").write_text(design_space.markdown(known), encoding="utf-8")

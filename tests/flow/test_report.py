@@ -151,6 +151,7 @@ def test_what_was_not_measured_is_said(pages):
     report.run(Namespace())
     text = (pages / "report.md").read_text()
     assert "Not measured here: `make power` takes hours." in text
+    assert "Not measured here: `make power report` takes hours." in text
     assert "Not measured here: `make power sweep report` takes hours." in text
     assert "### Of arrays.md" in text
     assert "# Title" not in text
