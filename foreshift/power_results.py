@@ -130,7 +130,7 @@ def markdown(ledgers: Sequence[Ledger], clocks: ByMethod, conditions: Mapping[st
     lines += ["## By cause, nJ of a layer", "", *lines_of(causes(ledgers)), ""]
     if len(fastest := speeds(ledgers, clocks)) > 1:
         lines += ["## Clock by block, MHz", ""]
-        lines += ["Of the worst path that ends in a block; no wires, resets left out.", "", *lines_of(fastest), ""]
+        lines += ["Of the worst path that ends in a block; no wires.", "", *lines_of(fastest), ""]
     return "\n".join(lines)
 
 

@@ -59,7 +59,6 @@ set_cmd_units -time ns -capacitance fF
 read_verilog timing.v
 link_design {top}
 create_clock -name clk -period 1 [get_ports {clock}]
-{ignored}
 set_input_delay 0.1 -clock clk [all_inputs]
 set_load 10 [all_outputs]
 report_checks -path_delay max -group_count 1000000 -format end -digits 3 > ends.txt
@@ -251,15 +250,13 @@ def clocks(
     liberty: Path,
     passed: str | None = None,
     clock: str = "clk",
-    ignored: str = "set_false_path -from [get_ports rst]",
 ) -> dict[str, float]:
     """Highest clock of each sub-block, in MHz. text: the netlist, as Verilog. owner: path → sub-block. passed: as of
-    `measure`. clock: its port. ignored: command for the paths that are not
-    looked at. Raises `Refusal` if OpenSTA cannot time it."""
+    `measure`. clock: its port. Raises `Refusal` if OpenSTA cannot time it."""
     pins = memory_ports.PINS.format(**asdict(roles_of(liberty_files.read(liberty)).flip_flop))
     (work / "timing.v").write_text(text + pins, encoding="utf-8")
     through = " ".join(f"{{{path}}}" for path, part in owner.items() if part == passed)
-    script = _TIMING.format(liberty=liberty.resolve(), top=top, clock=clock, ignored=ignored)
+    script = _TIMING.format(liberty=liberty.resolve(), top=top, clock=clock)
     if passed:
         script += (
             f"report_checks -path_delay max -through [get_cells [list {through}]] -format end -digits 3 > through.txt\n"

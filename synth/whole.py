@@ -8,13 +8,10 @@ from synth import hierarchy, verilog
 from synth.pieces import Mapped, named
 
 CLOCK = "aclk"
-RESETS = ("rst", "core_rst")
-"""Ports of the pieces below the top."""
 
 
 def clocks(mapped: Mapping[str, Mapped], block_of: Mapping[str, str], work: Path, liberty: Path) -> dict[str, float]:
-    """MHz of each block: of the worst path that ends in it, no wires. Resets are left out: in a chip they are trees, as
-    the clock is. mapped: the pieces, by name. work: a folder.
+    """MHz of each block: of the worst path that ends in it, no wires. mapped: the pieces, by name. work: a folder.
 
     Raises `Refusal` if OpenSTA cannot time it.
     """
@@ -22,7 +19,4 @@ def clocks(mapped: Mapping[str, Mapped], block_of: Mapping[str, str], work: Path
     modules = {named(piece): one.body for piece, one in mapped.items()}
     owner = {path: block for path, block, _ in hierarchy.instances(modules, block_of, top)}
     work.mkdir(parents=True, exist_ok=True)
-    below = enumerate(modules[top]["cells"].values())
-    pins = [f"{verilog.instance(at)}/{pin}" for at, cell in below for pin in RESETS if pin in cell["connections"]]
-    ignored = f"set_false_path -through [get_pins {{{' '.join(pins)}}}]"
-    return hierarchy.clocks("".join(verilog.written(modules)), top, owner, work, liberty, clock=CLOCK, ignored=ignored)
+    return hierarchy.clocks("".join(verilog.written(modules)), top, owner, work, liberty, clock=CLOCK)
