@@ -87,6 +87,11 @@ def by_work(power: Figures) -> Table:
     return rows
 
 
+def tables(power: Figures) -> dict[str, Table]:
+    """All of them, by what they vary."""
+    return {"length": by_length(power), "length, TOPS/W": efficiency(power), "work removed, TOPS/W": by_work(power)}
+
+
 def markdown(power: Figures) -> str:
     """A page. power: the figures of `make power`, dense among them."""
     text = [

