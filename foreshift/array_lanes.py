@@ -8,6 +8,7 @@ from typing import Any
 
 from config.array import ArrayConfig
 from foreshift.power_results import Table
+from foreshift.predictor_costs import HEAD_WIDTH, TOKENS
 from synth import arrays, liberty
 from synth.report import lines_of
 from synth.stimulus import Integers
@@ -15,8 +16,6 @@ from synth.stimulus import Integers
 LANES = (8, 16, 32, 64)
 NAMES = ("hlog", "aloc", "int8_booth")
 """Of the arrays in `arrays.TITLES`."""
-TOKENS = 128
-"""Of the text whose Q̂ of a head is counted in cycles."""
 
 
 @dataclass(frozen=True)
@@ -33,33 +32,33 @@ class Width:
 
 
 def measure(
-    text: Callable[[ArrayConfig], str],
-    work: Path,
-    path: Path,
+    build: Callable[[ArrayConfig], arrays.Design],
     cells: liberty.Library,
     operands: tuple[Integers, Integers],
-    period_ns: float,
     say: Callable[[str], None],
-) -> list[Width]:
-    """text: the Verilog of an array. work: a folder. operands: x and w, of which the arrays compute the product.
-
-    Raises `Refusal` if a tool fails.
-    """
-    found = []
+) -> tuple[list[Width], float]:
+    """All widths, and the period in ns at which their energy is taken. build: maps and times an array. operands: x and
+    w, of which the arrays compute the product."""
+    designs = {}
     for name in NAMES:
         for lanes in LANES:
             config = replace(arrays.configurations()[name], lanes=lanes)
-            say(f"mapping, timing and simulating {config.name}")
-            design = arrays.build(config, text, work, path, cells)
-            result = arrays.measure(name, design, cells, *operands, period_ns)
-            mhz = design.timing.megahertz if design.timing else None
-            found.append(Width(name, lanes, result.area_per_term, result.energy.total, mhz, _cycles(config)))
-    return found
+            say(f"mapping and timing {config.name}")
+            designs[name, lanes] = build(config)
+    period = arrays.common_period(list(designs.values()))
+    found = []
+    for (name, lanes), design in designs.items():
+        say(f"simulating the netlist of {design.config.name}")
+        result = arrays.measure(name, design, cells, *operands, period)
+        mhz = design.timing.megahertz if design.timing else None
+        found.append(Width(name, lanes, result.area_per_term, result.energy.total, mhz, _cycles(design.config)))
+    return found, period
 
 
 def _cycles(config: ArrayConfig) -> int:
-    """A slice of the width's weights, and then a token a cycle."""
-    return -(-config.terms // config.lanes) * (config.rows + TOKENS)
+    """For each group of rows, each slice of the width: weights, and then a token a cycle."""
+    groups, slices = -(-HEAD_WIDTH // config.rows), -(-config.terms // config.lanes)
+    return groups * slices * (config.rows // config.load + TOKENS)
 
 
 def table(found: Sequence[Width]) -> Table:

@@ -20,6 +20,8 @@ REMOVED = (0.0, 0.15, 0.3, 0.52)
 OF_TOKENS = "prediction: projector"
 OF_PAIRS = "prediction: selection"
 FFN_WIDTH = 4 * WIDTH
+ROUNDS = {"lapa": 2}
+"""How often a predictor from X scores its keys, in slices of their bits: each time as if none had been dropped."""
 
 Figures = Mapping[str, Any]
 
@@ -39,7 +41,8 @@ def chip(own: Figures, method: str, tokens: int) -> float:
 
 def _prediction(own: Figures, method: str, longer: float) -> float:
     """A predictor from X does Q̂ and K̂ by the token, one from Q and K nothing; scores and choices are by the pair."""
-    from_x = FROM_X / (FROM_X + HEAD_WIDTH) if method in SYSTEM_OF else 0.0
+    scores = HEAD_WIDTH * ROUNDS.get(method, 1)
+    from_x = FROM_X / (FROM_X + scores) if method in SYSTEM_OF else 0.0
     by_block = {OF_TOKENS: 1.0, OF_PAIRS: 0.0}
     total = 0.0
     for block, line in own["blocks_nj"].items():
@@ -98,10 +101,11 @@ def markdown(power: Figures) -> str:
         "# Longer texts, more sparsity",
         "",
         f"Sums over what was measured at {TOKENS} tokens, no measurements. Q, K, V, projection, FFN, load, and of "
-        "prediction Q̂ and K̂ with what requantises them, grow with the tokens; scores, selection and kept pairs with "
-        "their square, at the share of pairs that is kept now. What longer rows would take of memories is left out.",
+        "prediction Q̂ and K̂ with what requantises them, grow with the tokens, as if weights were loaded as often as "
+        "now for each; scores, selection and kept pairs with their square, at the share of pairs that is kept now. "
+        "LAPA scores all keys twice. What longer rows would take of memories is left out.",
         "",
-        *lines_of(by_length(power)),
+        *(lines_of(by_length(power)) if len(by_length(power)) > 1 else []),
         "",
         *lines_of(efficiency(power)),
         "",

