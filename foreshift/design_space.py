@@ -72,7 +72,9 @@ def check(power: Figures) -> Table:
     table: Table = [("accelerator", "measured µJ", "estimated µJ", "difference")]
     for method, own in power["accelerators"].items():
         measured, guess = own["chip_nj"] * 1e-3, estimate(power, method, own["left"])
-        table.append((NAMES[method], f"{measured:.1f}", f"{guess:.1f}", f"{100 * (guess / measured - 1):+.1f} %"))
+        # No negative zero.
+        apart = round(100 * (guess / measured - 1), 1) + 0.0
+        table.append((NAMES[method], f"{measured:.1f}", f"{guess:.1f}", f"{apart:+.1f} %"))
     return table
 
 
@@ -166,8 +168,8 @@ def draw(known: Known, path: Path) -> None:
         for value, line in found.items():
             xs, ys = zip(*line, strict=True)
             axes.plot(xs, ys, marker="o", markersize=3, label=value)
-        axes.axvline(known.dense, color="#5b6b7a", linewidth=0.9, linestyle=":")
-        axes.set(title=title, xlabel="energy of a layer, µJ", yscale="log", ylim=(1e-4, None))
+        axes.axvline(known.dense, color="#5b6b7a", linewidth=0.9, linestyle=":", label="dense")
+        axes.set(title=title, xlabel="energy of a layer, µJ", yscale="log", ylim=(5e-4, None))
         axes.legend(frameon=False, fontsize=7.5)
         axes.spines[["top", "right"]].set_visible(False)
     every[0].set_ylabel("answers moved, 1 − cosine")

@@ -18,15 +18,13 @@ from tqdm import tqdm
 from config import presets
 from config.errors import require
 from config.system import SystemConfig
-from foreshift import power_results
+from foreshift import power_results, provenance
 from foreshift.demo_results import staged
 from golden.speculate.work import Work
-from hdl.emit import yosys_version
 from hdl.system.accelerator import Accelerator
 from sim import workloads
 from sim.emitted import emitted, sources
 from sim.planned import SENTENCES
-from sim.runner import verilator_version
 from sim.speed_up import sizes_of
 from sim.stack import Step, random_steps
 from sim.windows import Windows
@@ -74,7 +72,8 @@ def run(args: Namespace) -> None:
     ledgers = [ledger.ledger(each.account, cells) for each in found]
     conditions = _conditions(args, cells, path)
     clocks = {each.account.method: each.clocks for each in found}
-    figures = power_results.as_json(ledgers, {each.account.method: each.left for each in found}, clocks, conditions)
+    left = {each.account.method: each.left for each in found}
+    figures = {"preset": args.preset} | power_results.as_json(ledgers, left, clocks, conditions)
     with staged(OUTPUT) as folder:
         power_results.plot(ledgers, folder / "power.png")
         (folder / "power.md").write_text(power_results.markdown(ledgers, clocks, conditions), encoding="utf-8")
@@ -115,7 +114,7 @@ def measured(
     found = _measure(config, preset, count, layers.Probed(text, design, mapped, cells), say)
     if timing.available():
         say(f"{config.name}: timing")
-        found = replace(found, clocks=whole.clocks(design, mapped, pieces.shares(system.BLOCKS), WORK / "timing", path))
+        found = replace(found, clocks=whole.clocks(mapped, pieces.shares(system.BLOCKS), WORK / "timing", path))
     part = kept.with_suffix(".part")
     part.write_text(json.dumps({**vars(found), "account": found.account.as_json()}), encoding="utf-8")
     part.replace(kept)
@@ -172,5 +171,6 @@ def _conditions(args: Namespace, cells: liberty.Library, path: Path) -> dict[str
         "clock tree": "synth/clock_tree.py: an estimate from the pins that it drives",
         "DRAM": f"{dram.PJ_PER_BIT[dram.DEFAULT]} pJ a bit ({dram.DEFAULT}), bytes counted by the accelerator",
         "not included": "wires, glitches",
-        "tools": f"Yosys {yosys_version()}, Verilator {'.'.join(map(str, verilator_version()))}",
+        "tools": provenance.said(),
+        "commit": provenance.commit(),
     }

@@ -18,6 +18,8 @@ CLAIMED = {
     ("lapa", "fact"): 2.79,
 }
 """Attention energy of the second over that of the first, as the papers of ESACT and LAPA have it."""
+CLAIMED_SHARES = {"lapa": ("52 %", "46 %")}
+"""What the paper gives its speculation unit of area and of power."""
 NAMES = {"spls": "ESACT", "lapa": "LAPA", "fact": "FACT", "sanger": "Sanger", "spatten": "SpAtten", "dense": "dense"}
 Table = list[tuple[str, ...]]
 ByMethod = Mapping[str, Mapping[str, float]]
@@ -76,6 +78,39 @@ def ratios(ledgers: Sequence[Ledger]) -> Table:
     return table
 
 
+def shares(ledgers: Sequence[Ledger]) -> Table:
+    """Prediction's part of each accelerator, beside what a paper says, head first; those that predict."""
+    table: Table = [
+        (
+            "prediction's share",
+            "of cells' area",
+            "of area with memories",
+            "of energy",
+            "claimed: area",
+            "claimed: power",
+        )
+    ]
+    for each in ledgers:
+        method = each.account.method
+        if method != "dense":
+            of_cells, of_all = (_share(each, parts) for parts in ((0,), (0, 1)))
+            claimed = CLAIMED_SHARES.get(method, ("–", "–"))
+            table.append(
+                (NAMES[method], *(f"{100 * part:.1f} %" for part in (of_cells, of_all, each.prediction)), *claimed)
+            )
+    return table
+
+
+def _share(each: Ledger, parts: Sequence[int]) -> float:
+    """Prediction's, of the area of cells (0), of memories (1)."""
+    own, whole = 0.0, 0.0
+    for block, area in each.area.items():
+        mine = sum(area[part] for part in parts)
+        whole += mine
+        own += mine if block.startswith(system.PREDICTION) else 0.0
+    return own / whole
+
+
 def blocks(ledgers: Sequence[Ledger]) -> Table:
     """nJ of a layer, block by block, cells and memories together, head first."""
     table: Table = [("block", *(NAMES[each.account.method] for each in ledgers))]
@@ -126,11 +161,13 @@ def markdown(ledgers: Sequence[Ledger], clocks: ByMethod, conditions: Mapping[st
     lines += ["![energy and area by block](power.png)", "", *lines_of(summary(ledgers)), ""]
     if len(ratios(ledgers)) > 1:
         lines += ["## Beside what the papers claim", "", *lines_of(ratios(ledgers)), ""]
+    if len(shares(ledgers)) > 1:
+        lines += ["## Prediction's share", "", *lines_of(shares(ledgers)), ""]
     lines += ["## By block, nJ of a layer", "", *lines_of(blocks(ledgers)), ""]
     lines += ["## By cause, nJ of a layer", "", *lines_of(causes(ledgers)), ""]
     if len(fastest := speeds(ledgers, clocks)) > 1:
         lines += ["## Clock by block, MHz", ""]
-        lines += ["Of the worst path that ends in a block; no wires, resets left out.", "", *lines_of(fastest), ""]
+        lines += ["Of the worst path that ends in a block; no wires.", "", *lines_of(fastest), ""]
     return "\n".join(lines)
 
 

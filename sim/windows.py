@@ -131,7 +131,7 @@ class Record:
                     self._places[name] = number, at, signals[name]
                     at += signals[name]
                 at += -at % _WORD
-            self._files.append(np.fromfile(folder / file_name(number), np.uint8).reshape(-1, at // 8))
+            self._files.append(_octets(folder / file_name(number)).reshape(-1, at // 8))
         self.count = min(len(octets) for octets in self._files) // self.length
         require(self.count > 0, f"A run must have at least one window of {self.length} cycles; simulate for longer.")
 
@@ -141,3 +141,8 @@ class Record:
         octets = self._files[number][: self.count * self.length, at // 8 : -(-(at + width) // 8)]
         whole = np.unpackbits(octets, axis=1, bitorder="little")[:, at % 8 : at % 8 + width]
         return whole.reshape(self.count, self.length, width)
+
+
+def _octets(file: Path) -> NDArray[np.uint8]:
+    """Of a file, as it lies there: a record may be larger than what memory is left."""
+    return np.memmap(file, np.uint8, mode="r") if file.stat().st_size else np.empty(0, np.uint8)

@@ -51,7 +51,7 @@ ATTENTION_PARTS = {
     "items, choice of a bank": ("line",),
     "banks of K and V": ("banks",),
     "crossbars": ("select",),
-    "picks on their way, rows": ("lines", "moves"),
+    "picks on their way, rows": ("lines",),
     "rows of Q": ("query_feed",),
     "softmax at lines: powers, scales": ("powers",),
     "softmax at lines: scores, codes": ("softmax", "queue", "codes", "ahead"),

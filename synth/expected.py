@@ -31,7 +31,7 @@ def measure(folder: Path) -> Areas:
     for name, design, mapped in zip(names, designs, pieces.map_all(designs, path), strict=True):
         areas = found.setdefault(name, {})
         for piece, count in design.counts.items():
-            own = mapped[piece].modules()[pieces.named(piece)]["cells"].values()
+            own = mapped[piece].body["cells"].values()
             area = sum(cells.cells[cell["type"]].area for cell in own if cell["type"] in cells.cells)
             areas[blocks[piece]] = areas.get(blocks[piece], 0.0) + count * area
     return found

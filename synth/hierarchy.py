@@ -2,8 +2,8 @@
 """Area, memory bits and clock of a unit, sub-block by sub-block.
 
 The unit is mapped by hierarchy: the modules that a table of sub-blocks names stay modules, each is mapped once and
-counts as often as it occurs; all others dissolve into the one around them. Memories become no cells: their bits are
-counted, and for the clock their ports are flip-flops.
+counts as often as it occurs; all others dissolve into the one around them. Nets between modules get buffers. Memories
+become no cells: their bits are counted, and for the clock their ports are flip-flops.
 """
 
 import json
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from config.errors import Refusal
+from synth import buffers, mapping, memory_ports, timing, verilog
 from synth import liberty as liberty_files
-from synth import mapping, timing
 from synth.liberty import Library
+from synth.memory_ports import MEMORY
 from synth.roles import roles_of
 
 Parts = Mapping[str, tuple[str, ...]]
@@ -29,52 +30,6 @@ _FAST = re.compile(rf"{mapping.ADDER}|dot_adder|choice_of_\d+|short_adder_\d+|di
 Modules = dict[str, Any]
 Instance = tuple[str, str, str]
 """Path, sub-block, module."""
-
-MEMORY = "FORESHIFT_MEMORY"
-STUBS = f"""
-(* blackbox, keep *) module {MEMORY}; parameter SIZE = 0; parameter WIDTH = 0; parameter ABITS = 0;
-parameter WR_PORTS = 0; endmodule
-(* blackbox, keep *) module {MEMORY}_IN (input CK, D); endmodule
-(* blackbox, keep *) module {MEMORY}_OUT (input CK, output Q); endmodule
-"""
-# What a memory's ports take and give, pin by pin; the words are only counted. Bits written together have one enable.
-MEMORIES = f"""
-(* techmap_celltype = "$mem_v2" *)
-module memory_as_ports (RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN, WR_ADDR, WR_DATA);
-  parameter MEMID = "";
-  parameter signed SIZE = 4, OFFSET = 0, ABITS = 2, WIDTH = 8, INIT = 0, RD_PORTS = 1, WR_PORTS = 1;
-  parameter RD_CLK_ENABLE = 0, RD_CLK_POLARITY = 0, RD_TRANSPARENCY_MASK = 0, RD_COLLISION_X_MASK = 0;
-  parameter RD_WIDE_CONTINUATION = 0, RD_CE_OVER_SRST = 0, RD_ARST_VALUE = 0, RD_SRST_VALUE = 0, RD_INIT_VALUE = 0;
-  parameter WR_CLK_ENABLE = 0, WR_CLK_POLARITY = 0, WR_PRIORITY_MASK = 0, WR_WIDE_CONTINUATION = 0;
-  input [RD_PORTS-1:0] RD_CLK, RD_EN, RD_ARST, RD_SRST;
-  input [RD_PORTS*ABITS-1:0] RD_ADDR;
-  output [RD_PORTS*WIDTH-1:0] RD_DATA;
-  input [WR_PORTS-1:0] WR_CLK;
-  input [WR_PORTS*WIDTH-1:0] WR_EN, WR_DATA;
-  input [WR_PORTS*ABITS-1:0] WR_ADDR;
-  localparam PINS = 1 + ABITS + WR_PORTS * (ABITS + 1 + WIDTH);
-  wire _TECHMAP_FAIL_ = RD_PORTS != 1 || RD_CLK_ENABLE != 1;
-  wire [WR_PORTS-1:0] enabled;
-  wire [PINS-1:0] taken = {{RD_EN, RD_ADDR, WR_ADDR, enabled, WR_DATA}};
-  {MEMORY} #(.SIZE(SIZE), .WIDTH(WIDTH), .ABITS(ABITS), .WR_PORTS(WR_PORTS)) _TECHMAP_REPLACE_ ();
-  genvar i;
-  generate
-    for (i = 0; i < WR_PORTS; i = i + 1) begin : write
-      assign enabled[i] = |WR_EN[i*WIDTH +: WIDTH];
-    end
-    for (i = 0; i < PINS; i = i + 1) begin : in
-      {MEMORY}_IN pin (.CK(RD_CLK[0]), .D(taken[i]));
-    end
-    for (i = 0; i < WIDTH; i = i + 1) begin : out
-      {MEMORY}_OUT pin (.CK(RD_CLK[0]), .Q(RD_DATA[i]));
-    end
-  endgenerate
-endmodule
-"""
-_MEMORY_PINS = f"""
-module {MEMORY}_IN (CK, D); input CK, D; {{cell}} pin (.{{clock}}(CK), .{{data}}(D)); endmodule
-module {MEMORY}_OUT (CK, Q); input CK; output Q; {{cell}} pin (.{{clock}}(CK), .{{output}}(Q)); endmodule
-"""
 
 READ = """\
 read_verilog design.v
@@ -96,8 +51,6 @@ opt_clean
 splitnets -ports
 opt_clean -purge
 write_json netlist.json
-delete t:FORESHIFT_MEMORY
-write_verilog -noattr -noexpr -nohex -nodec netlist.v
 """
 
 _TIMING = """
@@ -106,7 +59,6 @@ set_cmd_units -time ns -capacitance fF
 read_verilog timing.v
 link_design {top}
 create_clock -name clk -period 1 [get_ports {clock}]
-{ignored}
 set_input_delay 0.1 -clock clk [all_inputs]
 set_load 10 [all_outputs]
 report_checks -path_delay max -group_count 1000000 -format end -digits 3 > ends.txt
@@ -196,17 +148,20 @@ def measure(
     without registers, whose clock is that of the paths through it. Raises `Refusal` if a tool fails."""
     owner = {module: part for part, modules in parts.items() for module in modules} | {"": CONTROL}
     _map(text, top, owner, work, liberty)
-    modules = json.loads((work / "netlist.json").read_text(encoding="utf-8"))["modules"]
-    paths = list(_instances(modules, owner, top, top, ""))
+    netlist = work / "netlist.json"
+    modules = json.loads(netlist.read_text(encoding="utf-8"))["modules"]
+    buffers.insert(modules, library)
+    netlist.write_text(json.dumps({"modules": modules}), encoding="utf-8")
+    paths = list(instances(modules, owner, top))
     found = {}
     if timing.available():
-        text = re.sub(r"\bsigned\b", "", (work / "netlist.v").read_text(encoding="utf-8"))
+        text = "".join(verilog.written(modules))
         found = clocks(text, top, {path: part for path, part, _ in paths}, work, liberty, passed)
     return _parts(modules, parts, top, paths, library, found)
 
 
 def _map(text: str, top: str, owner: Mapping[str, str], work: Path, liberty: Path) -> None:
-    inputs = {"design.v": text, "stubs.v": STUBS, "memories.v": MEMORIES}
+    inputs = {"design.v": text, "stubs.v": memory_ports.STUBS, "memories.v": memory_ports.TECHMAP}
     script = SCRIPT.format(read=READ.format(top=top), top=top, to_cells=to_cells(text, top, owner))
     mapping.run_yosys(script, top, inputs, work, liberty)
 
@@ -222,17 +177,21 @@ def to_cells(text: str, top: str, kept: Collection[str]) -> str:
         kept=[name for name in names if name in kept and name not in trees and name not in fast],
         trees=trees,
         fast=fast,
-        buffered=[name for name in names if name in mapping.FAR],
+        buffered=[name for name in names if name == mapping.FRONT],
     )
 
 
-def _instances(modules: Modules, owner: Mapping[str, str], top: str, module: str, path: str) -> Iterator[Instance]:
-    """The unit or a module of it, and all kept modules below; levels of a path are parted by slashes."""
-    short = module.removeprefix(top).removeprefix("_")
-    yield path, owner[short], module
-    for name, cell in modules[module]["cells"].items():
-        if cell["type"] in modules and not cell["type"].startswith(MEMORY):
-            yield from _instances(modules, owner, top, cell["type"], f"{path}/{name}" if path else name)
+def instances(modules: Modules, owner: Mapping[str, str], top: str) -> Iterator[Instance]:
+    """The unit and all kept modules below, as `verilog.written` names them; levels of a path are parted by slashes.
+    owner: module, named without the top's name in front → sub-block."""
+    todo = [("", top)]
+    while todo:
+        path, module = todo.pop()
+        yield path, owner[module.removeprefix(top).removeprefix("_")], module
+        for number, cell in enumerate(modules[module]["cells"].values()):
+            if cell["type"] in modules and not cell["type"].startswith(MEMORY):
+                name = verilog.instance(number)
+                todo.append((f"{path}/{name}" if path else name, cell["type"]))
 
 
 def _parts(
@@ -291,15 +250,13 @@ def clocks(
     liberty: Path,
     passed: str | None = None,
     clock: str = "clk",
-    ignored: str = "set_false_path -from [get_ports rst]",
 ) -> dict[str, float]:
     """Highest clock of each sub-block, in MHz. text: the netlist, as Verilog. owner: path → sub-block. passed: as of
-    `measure`. clock: its port. ignored: command for the paths that are not
-    looked at. Raises `Refusal` if OpenSTA cannot time it."""
-    pins = _MEMORY_PINS.format(**asdict(roles_of(liberty_files.read(liberty)).flip_flop))
+    `measure`. clock: its port. Raises `Refusal` if OpenSTA cannot time it."""
+    pins = memory_ports.PINS.format(**asdict(roles_of(liberty_files.read(liberty)).flip_flop))
     (work / "timing.v").write_text(text + pins, encoding="utf-8")
     through = " ".join(f"{{{path}}}" for path, part in owner.items() if part == passed)
-    script = _TIMING.format(liberty=liberty.resolve(), top=top, clock=clock, ignored=ignored)
+    script = _TIMING.format(liberty=liberty.resolve(), top=top, clock=clock)
     if passed:
         script += (
             f"report_checks -path_delay max -through [get_cells [list {through}]] -format end -digits 3 > through.txt\n"

@@ -25,8 +25,6 @@ from synth.roles import FullAdder, Roles, roles_of
 
 FRONT, ADDER = "front", "adder"
 BLOCKS = ("encode", FRONT, "row")
-FAR = (FRONT, "moves")
-"""Modules whose outputs drive far: each gets a buffer."""
 TREES = ("tree", "merge")
 MEMORY = "accumulators"
 

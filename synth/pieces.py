@@ -3,8 +3,8 @@
 
 design ─► pieces: a module with all that dissolves into it ─► Yosys, side by side ─► build/cache/mapped/NAME-HASH
 
-Where pieces meet nothing is optimised, as with modules that a hierarchical mapping keeps. A piece is known by its text:
-designs that have it in common map it once.
+Where pieces meet nothing is optimised, as with modules that a hierarchical mapping keeps, but nets that drive much get
+buffers. A piece is known by its text: designs that have it in common map it once.
 """
 
 import hashlib
@@ -22,8 +22,9 @@ from typing import Any
 
 from config.errors import require
 from hdl.emit import yosys_version
-from synth import hierarchy, mapping
+from synth import buffers, hierarchy, mapping, memory_ports
 from synth import liberty as liberty_files
+from synth.liberty import Library
 from synth.roles import Roles, roles_of
 
 CACHE = Path("build/cache/mapped")
@@ -142,25 +143,25 @@ def named(piece: str) -> str:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A mapped piece; `folder` holds netlist.json and netlist.v."""
+    """A mapped piece in a design. modules: as of Yosys's `write_json`, the piece, and the ports of what is below it."""
 
     piece: str
-    folder: Path
+    modules: dict[str, Any]
 
-    def modules(self) -> dict[str, Any]:
-        """Of Yosys's `write_json`: the piece, and the ports of what is below it."""
-        modules: dict[str, Any] = json.loads((self.folder / "netlist.json").read_text(encoding="utf-8"))["modules"]
-        return modules
+    @property
+    def body(self) -> Any:
+        """Its own module."""
+        return self.modules[named(self.piece)]
 
 
 def map_all(
     designs: Iterable[Design], liberty: Path, progress: Callable[[str, int, int], None] = lambda *_: None
 ) -> list[dict[str, Mapped]]:
-    """The pieces of each design, mapped, by name. progress: called with a piece's name as soon as it is there, how many
-    are, and how many will be. Raises `Refusal` if Yosys fails."""
+    """The pieces of each design, mapped, by name, with buffers where they meet. progress: called with a piece's name as
+    soon as it is there, how many are, and how many will be. Raises `Refusal` if Yosys fails."""
     asked = [{piece: design.text(piece) for piece in design.counts} for design in designs]
-    library, roles = hashlib.sha256(liberty.read_bytes()).hexdigest(), roles_of(liberty_files.read(liberty))
-    folders = {text: _folder(piece, text, library, roles) for each in asked for piece, text in each.items()}
+    library, digest = liberty_files.read(liberty), hashlib.sha256(liberty.read_bytes()).hexdigest()
+    folders = {text: _folder(piece, text, digest, roles_of(library)) for each in asked for piece, text in each.items()}
     todo = {text: piece for each in asked for piece, text in each.items() if not folders[text].exists()}
     # The largest first: no core waits for one at the end.
     order = sorted(todo, key=len, reverse=True)
@@ -169,7 +170,15 @@ def map_all(
         for done, (text, job) in enumerate(zip(order, jobs, strict=True), 1):
             job.result()
             progress(todo[text], done, len(jobs))
-    return [{piece: Mapped(piece, folders[text]) for piece, text in each.items()} for each in asked]
+    return [_joined({piece: folders[text] for piece, text in each.items()}, library) for each in asked]
+
+
+def _joined(folders: Mapping[str, Path], library: Library) -> dict[str, Mapped]:
+    found = {}
+    for piece, folder in folders.items():
+        found[piece] = Mapped(piece, json.loads((folder / "netlist.json").read_text(encoding="utf-8"))["modules"])
+    buffers.insert({named(piece): one.body for piece, one in found.items()}, library)
+    return found
 
 
 def _script(piece: str, text: str) -> str:
@@ -181,8 +190,8 @@ def _folder(piece: str, text: str, library: str, roles: Roles) -> Path:
     facts = (
         text,
         mapping.files(_script(piece, text), roles),
-        hierarchy.STUBS,
-        hierarchy.MEMORIES,
+        memory_ports.STUBS,
+        memory_ports.TECHMAP,
         library,
         yosys_version(),
     )
@@ -191,7 +200,7 @@ def _folder(piece: str, text: str, library: str, roles: Roles) -> Path:
 
 def _map(piece: str, text: str, folder: Path, liberty: Path) -> None:
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
-    inputs = {"design.v": text, "stubs.v": hierarchy.STUBS, "memories.v": hierarchy.MEMORIES}
+    inputs = {"design.v": text, "stubs.v": memory_ports.STUBS, "memories.v": memory_ports.TECHMAP}
     mapping.run_yosys(_script(piece, text), named(piece), inputs, work, liberty)
     (work / "map.log").unlink()
     if folder.exists():

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from config.errors import require
 from sim.windows import Record
-from synth import hierarchy, netlist
+from synth import netlist
 from synth.activity import Activity
 from synth.gateprogram import Program, compile_netlist
 from synth.gatesim import Bits, Simulator
 from synth.liberty import Library
+from synth.memory_ports import MEMORY
 from synth.netlist import SEPARATOR, Netlist
 from synth.pieces import Design, Mapped, named
 from synth.slews import constants
@@ -72,7 +73,7 @@ class Piece:
 
 def piece_of(mapped: Mapped, design: Design, library: Library) -> Piece:
     """A mapped piece, ready. Raises `Refusal` if a register or an input of the netlist has no name in the RTL."""
-    modules = mapped.modules()
+    modules = mapped.modules
     widths = design.widths_joined(mapped.piece)
     top = named(mapped.piece)
     body, memories = _cut(modules, top, library)
@@ -105,7 +106,7 @@ def _cut(modules: dict[str, Any], top: str, library: Library) -> tuple[dict[str,
     for name, cell in body["cells"].items():
         if cell["type"] in library.cells:
             cells[name] = cell
-        elif cell["type"] == hierarchy.MEMORY:
+        elif cell["type"] == MEMORY:
             memories[name] = {key: int(value, 2) for key, value in cell["parameters"].items()}
         else:
             inner = modules[cell["type"]]["ports"]

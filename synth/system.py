@@ -46,7 +46,7 @@ BLOCKS = {
         *_of(execution.ATTENTION_PARTS, "picks on their way, rows"),
         "lines_that_show",
     ),
-    "buffers of Q, K, V": ("banks", "query_feed"),
+    "buffers of Q, K, V": ("banks", "banks_that_show", "query_feed"),
     "softmax": (
         *_of(execution.ATTENTION_PARTS, "softmax at lines: powers, scales", "softmax at lines: scores, codes"),
         *("power", "key_total", "divider"),

@@ -12,7 +12,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from config.items import ItemsConfig
-from hdl.broadcast import Broadcast
 from hdl.cover import corner
 from hdl.execute.banks import Banks, bytes_layout, read_layout, write_layout
 from hdl.execute.gather_line import GatherLine, number_of, wave_layout
@@ -60,8 +59,7 @@ class GatherLines(wiring.Component):
     coming: Out, for each line `tag_layout(config)`: what `o` offers behind this cycle, if `advance`.
     o: Out, for each line a stream of `row_layout(config)`. An item's keys come without those of others between them, in
     any order, each once.
-    advance: Out, 1: no line has a row that is not taken; else all stand still. moves: Out, lines: the same, for what
-    belongs to a line.
+    advance: Out, 1: no line has a row that is not taken; else all stand still.
     look: In, `look_signature(config)`, as of `Banks`: only while no line has an item.
 
     A row a cycle for each line. Rows of a slot come `latency` cycles after it has begun, together; from the cycle in
@@ -83,7 +81,6 @@ class GatherLines(wiring.Component):
                 "coming": Out(tag_layout(config)).array(config.lines),
                 "o": Out(stream.Signature(row_layout(config))).array(config.lines),
                 "advance": Out(1),
-                "moves": Out(config.lines),
                 **({"look": self._banks.signature.members["look"]} if looks else {}),
             }
         )
@@ -101,12 +98,7 @@ class GatherLines(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        broadcast, self._moves = Broadcast(config.lines + 2), Signal()
-        m.submodules.moves = share(broadcast, "moves", platform)
-        m.d.comb += [
-            broadcast.i.eq(Cat(~o.valid | o.ready for o in self.o).all()),
-            Cat(self.moves, self._moves, self.advance).eq(broadcast.o),
-        ]
+        m.d.comb += self.advance.eq(Cat(~o.valid | o.ready for o in self.o).all())
         lines = [GatherLine(config) for _ in range(config.lines)]
         for number, line in enumerate(lines):
             m.submodules[f"line{number}"] = share(line, "line", platform)
@@ -127,7 +119,7 @@ class GatherLines(wiring.Component):
         ]
         for number, line in enumerate(lines):
             m.d.comb += [
-                line.advance.eq(self.moves[number]),
+                line.advance.eq(self.advance),
                 line.opens.eq(self.opens[number]),
                 line.give.eq(self.give[number]),
                 line.item.eq(self.items[number]),
@@ -148,7 +140,7 @@ class GatherLines(wiring.Component):
                     for number, line in enumerate(lines)]  # fmt: skip
         kept = Signal(config.banks)
         m.d.comb += kept.eq(Cat(Cat(each[bank] for each in reserved).any() for bank in range(config.banks)))
-        with m.If(self._moves):
+        with m.If(self.advance):
             m.d.sync += [turn.eq(turn.rotate_left(1)), entering.free.eq(~kept)]
         before = entering
         for number, line in enumerate(lines):
@@ -174,7 +166,7 @@ class GatherLines(wiring.Component):
             banks.write.payload.eq(self.write.payload),
             banks.write.valid.eq(self.write.valid),
             self.write.ready.eq(banks.write.ready),
-            banks.read.eq(slot.busy.rotate_left(start) & self._moves.replicate(config.banks)),
+            banks.read.eq(slot.busy.rotate_left(start) & self.advance.replicate(config.banks)),
             *(banks.read_at[(n + start) % config.banks].eq(read) for n, read in enumerate(slot.reads)),
         ]
         for number, line in enumerate(lines):
@@ -196,14 +188,14 @@ class GatherLines(wiring.Component):
             later = Signal(tag_layout(config), name=f"tag{number}_{stage}", reset_less=True)
             valid = Signal(name=f"valid{number}_{stage}")
             select = bank if stage == 0 else Cat(tag.key[:low] == n for n in range(config.banks))
-            with m.If(self.moves[number]):
+            with m.If(self.advance):
                 m.d.sync += valid.eq(tag.valid)
                 with m.If(tag.valid):
                     m.d.sync += later.eq(tag)
             tag = Signal(tag_layout(config), name=f"tag{number}_{stage}_valid")
             m.d.comb += [tag.eq(later), tag.valid.eq(valid)]
         selected = Signal(config.banks, name=f"select{number}", reset_less=True)
-        with m.If(self.moves[number]):
+        with m.If(self.advance):
             m.d.sync += selected.eq(select)
         return tag, selected
 
@@ -212,7 +204,7 @@ class GatherLines(wiring.Component):
         o = self.o[number]
         shown = Signal(row_layout(self._config), name=f"row{number}", reset_less=True)
         m.d.comb += o.payload.eq(shown)
-        with m.If(self.moves[number]):
+        with m.If(self.advance):
             m.d.sync += o.valid.eq(tag.valid)
             with m.If(tag.valid):
                 m.d.sync += shown.b.eq(row)

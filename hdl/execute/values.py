@@ -127,7 +127,7 @@ class Values(wiring.Component):
             softmax.count.eq(self.count[number]),
             self.opens[number].eq(softmax.accepts),
             softmax.enable.eq(self.enable),
-            softmax.advance.eq(lines.moves[number]),
+            softmax.advance.eq(lines.advance),
             softmax.room.eq(lines.room[number]),
             softmax.ended.eq(lines.ended[number]),
             softmax.coming.eq(lines.coming[number]),

@@ -103,3 +103,14 @@ def test_what_plans_leave():
     values = np.mean([step.plan.counts.values / (config.heads * config.tokens**2) for step in steps])
     assert left["attention"] == pytest.approx((kept + values) / 2)
     assert left["ffn"] == pytest.approx(np.mean([step.plan.counts.ffn for step in steps]) / config.tokens)
+
+
+def test_prediction_has_a_share_of_area_and_energy(found):
+    rows = power_results.shares(found)
+    assert [row[0] for row in rows[1:]] == ["ESACT", "Sanger"]
+    # 2 mm² of 5, of 6 with memories.
+    assert rows[1][1:3] == ("40.0 %", "33.3 %")
+    assert rows[1][3] == f"{100 * found[0].prediction:.1f} %"
+    assert rows[1][4:] == ("–", "–")
+    lapa = replace(found[0], account=replace(found[0].account, method="lapa"))
+    assert power_results.shares([lapa])[1][4:] == ("52 %", "46 %")

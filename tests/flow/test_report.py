@@ -7,7 +7,7 @@ from argparse import Namespace
 
 import pytest
 
-from foreshift import cycles, demo, design_space, power, predictor_costs, report, synthesis
+from foreshift import cycles, demo, design_space, power, predictor_costs, provenance, report, synthesis
 
 TERMS = {
     "hlog": 300.0,
@@ -44,6 +44,7 @@ def accelerator(chip, prediction, left):
 
 
 POWER = {
+    "preset": "minilm",
     "accelerators": {"spls": accelerator(220e3, 0.1, HALF), "dense": accelerator(381e3, 0.0, WHOLE)},
 }
 SWEEP = {
@@ -111,7 +112,7 @@ def pages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in (synthesis.OUTPUT, demo.OUTPUT, design_space.SETTINGS.parent):
         folder.mkdir(parents=True)
-    for page in ("arrays.md", "speculation.md", "execution.md"):
+    for page in ("arrays.md", "lanes.md", "speculation.md", "execution.md"):
         picture = "![a picture](arrays.png)" if page == "arrays.md" else ""
         (synthesis.OUTPUT / page).write_text(
             f"# Title\n\n{picture}\n\n## Of {page}\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
@@ -151,6 +152,7 @@ def test_what_was_not_measured_is_said(pages):
     report.run(Namespace())
     text = (pages / "report.md").read_text()
     assert "Not measured here: `make power` takes hours." in text
+    assert "Not measured here: `make power report` takes hours." in text
     assert "Not measured here: `make power sweep report` takes hours." in text
     assert "### Of arrays.md" in text
     assert "# Title" not in text
@@ -168,3 +170,16 @@ def test_the_page_needs_no_other_file(pages):
     assert "Not measured here" not in page
     for title, *_ in report.PARTS:
         assert f">{title}</h2>" in page
+    assert f"<li>commit: {provenance.commit()}</li>" in page
+
+
+def test_one_file_has_all_figures(pages):
+    (power.OUTPUT / "power.json").write_text(json.dumps(POWER))
+    design_space.SETTINGS.write_text(json.dumps(SWEEP))
+    report.run(Namespace())
+    found = json.loads((pages / "report.json").read_text())
+    assert set(found) == {"made", "power", "derived", "arrays", "speculation", "demo", "sweep"}
+    assert found["power"] == POWER
+    assert [each["system"] for each in found["derived"]["predictors"]] == list(predictor_costs.ARRAYS)
+    assert found["derived"]["space"]["ESACT"]
+    assert found["made"]["commit"] == provenance.commit()

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from hdl.arith.larger import Larger
-from hdl.broadcast import Broadcast
 from hdl.emit import verilog
 from hdl.execute.query_feed import FairChoice
-from synth import gatesim, hierarchy, liberty, library, mapping, netlist
+from synth import gatesim, liberty, library, mapping, netlist
 from synth.gatesim import to_integers
 
 RNG = np.random.default_rng(45)
@@ -95,11 +94,3 @@ def test_registers_that_are_reset_have_clock_gates(tmp_path):
             elif load[now - 1][stream]:
                 state = (int(word[now - 1][stream]), 255 - int(word[now - 1][stream]))
             assert (low[now][stream], high[now][stream]) == state
-
-
-def test_what_drives_far_has_buffers():
-    """`hdl.broadcast` is nothing without them."""
-    text = verilog(Broadcast(3), "top_moves")
-    steps = hierarchy.to_cells(f"{text}module top();", "top", ["moves"]).splitlines()
-    assert "cells buffers top_moves" in steps
-    assert any(step.startswith("setattr -mod -set keep_hierarchy 1") and "top_moves" in step for step in steps)

@@ -147,14 +147,12 @@ def test_a_ledger_has_all_of_it(done):
 
 
 def test_a_register_without_a_name_is_refused(done):
-    mapped = SimpleNamespace(piece=SMALL, modules=lambda: _renamed(done, SMALL))
+    mapped = SimpleNamespace(piece=SMALL, modules=_renamed(done, SMALL))
     with pytest.raises(Refusal, match=f"a register of {SMALL} must have a name in the RTL, and has none"):
         replay.piece_of(mapped, done.probed.design, done.cells)
 
 
 def _renamed(done, piece):
-    modules = done.probed.mapped[piece].modules()
-    body = modules[pieces.named(piece)]
-    kept = {f"{name}" for port in body["ports"] for name in [port]}
-    body["netnames"] = {name: net for name, net in body["netnames"].items() if name in kept}
-    return modules
+    mapped = done.probed.mapped[piece]
+    kept = {name: net for name, net in mapped.body["netnames"].items() if name in mapped.body["ports"]}
+    return {**mapped.modules, pieces.named(piece): {**mapped.body, "netnames": kept}}

@@ -115,7 +115,7 @@ def test_wrong_owner_goes_red(measured, cells, monkeypatch):
     unit, folder = measured
     modules = json.loads((folder / "netlist.json").read_text())["modules"]
     owner = {module: name for name, found in speculation.PARTS.items() for module in found} | {"": hierarchy.CONTROL}
-    paths = list(hierarchy._instances(modules, owner, CONFIG.name, CONFIG.name, ""))
+    paths = list(hierarchy.instances(modules, owner, CONFIG.name))
     once = list({module: (path, owner, module) for path, owner, module in paths}.values())
     wrong = hierarchy._parts(modules, speculation.PARTS, CONFIG.name, once, cells, {})
     assert sum(part.area_um2 for part in wrong) < 0.9 * unit.total.area_um2
