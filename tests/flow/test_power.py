@@ -2,13 +2,14 @@
 """Energy of a layer, from accounts that are made up: tables, figures, pictures."""
 
 import json
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from config.presets import systems
-from foreshift import power, power_results
+from foreshift import power, power_results, provenance
 from sim.stack import random_steps
 from synth import dram, ledger, liberty, library
 from synth.layers import Account, Size, Spent
@@ -114,3 +115,25 @@ def test_prediction_has_a_share_of_area_and_energy(found):
     assert rows[1][4:] == ("–", "–")
     lapa = replace(found[0], account=replace(found[0].account, method="lapa"))
     assert power_results.shares([lapa])[1][4:] == ("52 %", "46 %")
+
+
+def test_the_command_leaves_its_pages(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    power.OUTPUT.mkdir(parents=True)
+    arrays = {"spls": 8.0, "dense": 0.0}
+
+    def measured(config, *_):
+        method = config.speculation.method
+        return power.Measured(made_up(method, arrays[method]), {"total": 0.5}, {"array 2": 700.0})
+
+    monkeypatch.setattr(power, "measured", measured)
+    power.run(Namespace(preset="tiny", methods=list(arrays), layers=None, json=False))
+    figures = json.loads((power.OUTPUT / "power.json").read_text())
+    assert figures["preset"] == "tiny"
+    assert set(figures["accelerators"]) == set(arrays)
+    assert figures["conditions"]["commit"] == provenance.commit()
+    page = (power.OUTPUT / "power.md").read_text()
+    assert "## Prediction's share" in page
+    assert "| array 2 | 700 | 700 |" in page
+    assert (power.OUTPUT / "power.png").read_bytes().startswith(b"\x89PNG")
+    assert "ESACT" in capsys.readouterr().out
