@@ -7,6 +7,7 @@ dense phases, kept pairs, prediction ─► those that grow with tokens · n, wi
 from collections.abc import Mapping
 from typing import Any
 
+from config import presets
 from config.speculate import SYSTEM_OF
 from foreshift.power_results import CLAIMED, NAMES, NODE_NM, Table
 from foreshift.predictor_costs import FROM_X, HEAD_WIDTH, TOKENS, WIDTH
@@ -19,8 +20,8 @@ REMOVED = (0.0, 0.15, 0.3, 0.52)
 """Shares of a layer's dense work; the last is what the paper of ESACT reports."""
 OF_TOKENS = "prediction: projector"
 OF_PAIRS = "prediction: selection"
-FFN_WIDTH = 4 * WIDTH
-ROUNDS = {"lapa": 2}
+FFN_WIDTH = presets.systems("minilm")["dense"].ffn
+ROUNDS = {"lapa": presets.speculation("minilm")["lapa"].rounds}
 """How often a predictor from X scores its keys, in slices of their bits: each time as if none had been dropped."""
 
 Figures = Mapping[str, Any]
@@ -103,7 +104,7 @@ def markdown(power: Figures) -> str:
         f"Sums over what was measured at {TOKENS} tokens, no measurements. Q, K, V, projection, FFN, load, and of "
         "prediction Q̂ and K̂ with what requantises them, grow with the tokens, as if weights were loaded as often as "
         "now for each; scores, selection and kept pairs with their square, at the share of pairs that is kept now. "
-        "LAPA scores all keys twice. What longer rows would take of memories is left out.",
+        f"LAPA scores all keys {ROUNDS['lapa']} times. What longer rows would take of memories is left out.",
         "",
         *(lines_of(by_length(power)) if len(by_length(power)) > 1 else []),
         "",
