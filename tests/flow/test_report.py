@@ -183,3 +183,11 @@ def test_one_file_has_all_figures(pages):
     assert [each["system"] for each in found["derived"]["predictors"]] == list(predictor_costs.ARRAYS)
     assert found["derived"]["space"]["ESACT"]
     assert found["made"]["commit"] == provenance.commit()
+
+
+def test_only_a_models_layers_are_taken_further(pages):
+    (power.OUTPUT / "power.json").write_text(json.dumps(POWER | {"preset": "tiny"}))
+    design_space.SETTINGS.write_text(json.dumps(SWEEP))
+    report.run(Namespace())
+    assert not (pages / "longer.md").exists()
+    assert not (pages / "space.md").exists()
